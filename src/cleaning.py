@@ -1,0 +1,93 @@
+"""Turn a review into the words that carry its meaning, separated by single spaces."""
+
+import html
+import re
+import unicodedata
+from collections.abc import Callable
+
+from nltk.stem.porter import PorterStemmer
+from nltk.stem.snowball import SnowballStemmer
+
+from src.function_words import KEPT, stop_words
+from src.params import Clean, Language
+
+MARKUP = re.compile(r"(?:https?://|www\.)[^\s<>\"]+|[\w.+-]{1,64}@[\w-]{1,63}\.[\w.-]{1,63}|</?[a-z!][^<>]{0,500}>")
+MARKUP_SIGNS = ("://", "www.", "@", "<")
+EMOJI = r"[\u2190-\u21ff\u2300-\u27bf\u2b00-\u2bff\U0001f000-\U0001f3fa\U0001f400-\U0001faff]"
+ELONGATION = re.compile(r"([^\W\d])\1{2,}")
+APOSTROPHES = str.maketrans(dict.fromkeys("\u2019\u2018\u02bc\u00b4", "'"))
+ENGLISH_ENDING = re.compile(r"(?:'(?:s|m|re|ve|ll|d))+$")
+
+
+def make_cleaner(language: Language, settings: Clean) -> Callable[[str], str]:
+    """Build the function that cleans one text.
+
+    Each distinct word is squeezed, looked up among the stop words and stemmed once; from then on it costs a look-up.
+    Cleaning what is clean changes nothing: a stem is stemmed until it stays the same.
+    """
+    kept_words = _KeptWords(language, settings)
+    word = r"[^\W_]+(?:'[^\W_]+)*" if language == "english" else r"[^\W_]+"
+    marks = [r"!+", r"\?+"] if settings.keep_marks else []
+    emoji = [EMOJI] if settings.keep_emoji else []
+    tokens = re.compile("|".join([word, *marks, *emoji]))
+
+    def clean(text: str) -> str:
+        if settings.remove_markup and "&" in text:
+            text = html.unescape(text)
+        if not text.isascii():
+            if settings.normalise_unicode:
+                text = unicodedata.normalize("NFKC", text)
+            text = text.translate(APOSTROPHES)
+        text = text.lower()
+        if settings.remove_markup and any(sign in text for sign in MARKUP_SIGNS):
+            text = MARKUP.sub(" ", text)
+        return " ".join(filter(None, map(kept_words.__getitem__, tokens.findall(text))))
+
+    return clean
+
+
+class _KeptWords(dict[str, str]):
+    """From a word as written to the word as kept, '' for one that goes; filled as words turn up."""
+
+    def __init__(self, language: Language, settings: Clean) -> None:
+        super().__init__()
+        self._stem = _stemmer(language, settings.stemmer)
+        self._squeeze = settings.squeeze_elongation
+        self._drop_negations = settings.remove_stop_words and not settings.keep_negations
+        self._function_words = stop_words(language, keep_negations=False) | KEPT[language]
+        self._stop: frozenset[str] = frozenset()
+        if settings.remove_stop_words:
+            kept_stems = {self._last_stem(word) for word in KEPT[language]} if settings.keep_negations else set()
+            self._stop = stop_words(language, settings.keep_negations) - kept_stems
+
+    def __missing__(self, word: str) -> str:
+        self[word] = kept = self._keep(word)
+        return kept
+
+    def _keep(self, word: str) -> str:
+        if word[0] in "!?":
+            return word[0]
+        if self._squeeze and ELONGATION.search(word):
+            short = ELONGATION.sub(r"\1", word)
+            word = short if short in self._function_words else ELONGATION.sub(r"\1\1", word)
+        word = ENGLISH_ENDING.sub("", word)
+        if word.endswith("n't"):
+            return "" if self._drop_negations else word
+        if word in self._stop:
+            return ""
+        stem = self._last_stem(word)
+        return "" if stem in self._stop else stem
+
+    def _last_stem(self, word: str) -> str:
+        while (stem := self._stem(word)) != word:
+            word = stem
+        return word
+
+
+def _stemmer(language: Language, name: str) -> Callable[[str], str]:
+    if name == "none":
+        return str
+    if name == "porter" and language == "english":
+        porter = PorterStemmer()
+        return lambda word: porter.stem(word, to_lowercase=False)
+    return SnowballStemmer(language).stem

@@ -1,0 +1,36 @@
+"""dvclive's curves, in the folder that the stage declares."""
+
+from pathlib import Path
+
+from dvclive import Live
+
+from src.training import Epoch
+
+DIGITS = 6
+
+
+class Curves(Live):  # type: ignore[misc]
+    """A Live that writes <folder>/metrics/**/*.tsv and nothing else.
+
+    dvclive's own summary would hold the last epoch; the stage writes the best one.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(str(folder), dvcyaml=False, save_dvc_exp=False)
+
+    @property
+    def plots_dir(self) -> str:
+        """Where dvclive puts its curves: here, not in a folder `plots` below."""
+        return str(self.dir)
+
+    def make_summary(self) -> None:
+        """Leave the summary to the stage."""
+
+    def log_epoch(self, epoch: Epoch) -> None:
+        """Add an epoch to the curves, and a line to what the user sees."""
+        self.step = epoch.number
+        self.log_metric("train/loss", round(epoch.train_loss, DIGITS))
+        self.log_metric("valid/loss", round(epoch.valid_loss, DIGITS))
+        self.log_metric("valid/macro_f1", round(epoch.valid_macro_f1, DIGITS))
+        self.log_metric("learning_rate", round(epoch.learning_rate, 8))
+        print(f"train: {epoch}", flush=True)

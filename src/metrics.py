@@ -1,0 +1,120 @@
+"""How good predictions are: each metric, its bootstrap interval, and the tables behind the plots."""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+
+SMALLEST = np.finfo(np.float64).tiny
+
+
+class Outcome(NamedTuple):
+    """What the metrics of a review need.
+
+    truth, predicted: int [reviews], classes. loss: float [reviews], -log of the true class's probability.
+    confidence: float [reviews], the largest probability.
+    """
+
+    truth: np.ndarray
+    predicted: np.ndarray
+    loss: np.ndarray
+    confidence: np.ndarray
+
+
+def outcome(probabilities: np.ndarray, labels: np.ndarray) -> Outcome:
+    """Compare probabilities, float [reviews, classes], with labels, int [reviews]."""
+    predicted = probabilities.argmax(axis=1)
+    reviews = np.arange(len(labels))
+    loss = -np.log(np.maximum(probabilities[reviews, labels], SMALLEST))
+    return Outcome(labels, predicted, loss, probabilities[reviews, predicted])
+
+
+def confusion(truth: np.ndarray, predicted: np.ndarray, classes: int) -> np.ndarray:
+    """Count the reviews of each true class (rows) and predicted class (columns)."""
+    return np.bincount(truth * classes + predicted, minlength=classes**2).reshape(classes, classes)
+
+
+def accuracy(counts: np.ndarray) -> float:
+    """Share of the reviews on the diagonal of a confusion matrix."""
+    return float(np.trace(counts) / counts.sum())
+
+
+def f1_scores(counts: np.ndarray) -> np.ndarray:
+    """F1 of each class, NaN for one that neither occurs nor is predicted."""
+    sums = counts.sum(axis=0) + counts.sum(axis=1)
+    return np.divide(2 * np.diag(counts), sums, out=np.full(len(counts), np.nan), where=sums > 0)
+
+
+def macro_f1(counts: np.ndarray) -> float:
+    """Mean F1 of the classes that occur or are predicted."""
+    return float(np.nanmean(f1_scores(counts)))
+
+
+def quadratic_weighted_kappa(counts: np.ndarray) -> float:
+    """Agreement beyond chance, a disagreement weighed by its squared distance; 0 where chance agrees fully.
+
+    Source: Cohen, Psychological Bulletin 70 (1968), p. 215.
+    """
+    place = np.arange(len(counts))
+    distance = (place[:, None] - place) ** 2
+    chance = np.outer(counts.sum(axis=1), counts.sum(axis=0)) / counts.sum()
+    expected = (distance * chance).sum()
+    return float(1 - (distance * counts).sum() / expected) if expected else 0.0
+
+
+def mean_absolute_error(counts: np.ndarray) -> float:
+    """Mean distance between predicted and true class, in stars."""
+    place = np.arange(len(counts))
+    return float((np.abs(place[:, None] - place) * counts).sum() / counts.sum())
+
+
+def reliability(result: Outcome, bins: int) -> list[tuple[float, float, int]]:
+    """Mean confidence, accuracy and count of each equal-width bin of the confidence that holds a review."""
+    place = np.minimum((result.confidence * bins).astype(int), bins - 1)
+    counts = np.bincount(place, minlength=bins)
+    confidence = np.bincount(place, result.confidence, minlength=bins)
+    right = np.bincount(place, result.truth == result.predicted, minlength=bins)
+    return [(confidence[i] / counts[i], right[i] / counts[i], int(counts[i])) for i in np.flatnonzero(counts)]
+
+
+def expected_calibration_error(result: Outcome, bins: int) -> float:
+    """Mean distance between confidence and accuracy over the bins.
+
+    Source: Guo, Pleiss, Sun and Weinberger, ICML 2017, equation 3.
+    """
+    table = reliability(result, bins)
+    return sum(count * abs(confidence - right) for confidence, right, count in table) / len(result.truth)
+
+
+def scores(result: Outcome, classes: int, bins: int) -> dict[str, float]:
+    """Every metric of one set of predictions."""
+    counts = confusion(result.truth, result.predicted, classes)
+    return {
+        "accuracy": accuracy(counts),
+        "macro_f1": macro_f1(counts),
+        "qwk": quadratic_weighted_kappa(counts),
+        "mae": mean_absolute_error(counts),
+        "log_loss": float(result.loss.mean()),
+        "ece": expected_calibration_error(result, bins),
+    }
+
+
+def intervals(
+    measure: Callable[[Outcome], dict[str, float]], result: Outcome, resamples: int, seed: int
+) -> dict[str, tuple[float, float]]:
+    """95 % percentile bootstrap interval of each metric over the reviews.
+
+    Source: Efron and Tibshirani, An Introduction to the Bootstrap (1993), p. 170.
+    """
+    random = np.random.default_rng(seed)
+    reviews = len(result.truth)
+    drawn = []
+    for _ in range(resamples):
+        rows = random.integers(reviews, size=reviews)
+        drawn.append(measure(Outcome(*(values[rows] for values in result))))
+    return {name: _middle(np.array([scores[name] for scores in drawn])) for name in drawn[0]}
+
+
+def _middle(values: np.ndarray) -> tuple[float, float]:
+    low, high = np.quantile(values, [0.025, 0.975])
+    return float(low), float(high)

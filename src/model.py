@@ -1,0 +1,77 @@
+"""The recurrent network that reads a review."""
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+
+from src.params import Model
+from src.vocabulary import PADDING, UNKNOWN
+
+CELLS: dict[str, Callable[..., nn.RNNBase]] = {"lstm": nn.LSTM, "gru": nn.GRU, "rnn": nn.RNN}
+EMBEDDING_SPREAD = 0.1
+
+
+class ReviewModel(nn.Module):
+    """Embedding, recurrent layers in one or two directions, pooling over the words, one logit a class.
+
+    A second direction is a one-way layer of its own that reads the review from its last word to its first; padding
+    stands behind the words in both, so it changes nothing: a review has the same logits alone and in any batch.
+    """
+
+    def __init__(self, settings: Model, words: int, classes: int) -> None:
+        super().__init__()
+        self.settings = settings
+        cell = CELLS[settings.cell]
+        width = settings.directions * settings.hidden
+        inputs = [settings.embedding] + [width] * (settings.layers - 1)
+        self.embedding = nn.Embedding(words, settings.embedding, padding_idx=PADDING)
+        self.forwards = nn.ModuleList(cell(size, settings.hidden, batch_first=True) for size in inputs)
+        if settings.directions == 2:
+            self.backwards = nn.ModuleList(cell(size, settings.hidden, batch_first=True) for size in inputs)
+        self.dropout = nn.Dropout(settings.dropout)
+        self.output = nn.Linear(width * (2 if settings.pooling == "max_mean" else 1), classes)
+        with torch.no_grad():
+            self.embedding.weight[UNKNOWN:].normal_(std=EMBEDDING_SPREAD)
+
+    def forward(self, ids: Tensor, lengths: Tensor) -> Tensor:
+        """From ids int64 [batch, words], padded on the right, and lengths int64 [batch] to logits [batch, classes]."""
+        if self.training and self.settings.word_dropout:
+            hidden = torch.rand(ids.shape, device=ids.device) < self.settings.word_dropout
+            ids = ids.masked_fill(hidden & (ids != PADDING), UNKNOWN)
+        states = self.dropout(self.embedding(ids))
+        for layer, forward in enumerate(self.forwards):
+            if layer:
+                states = self.dropout(states)
+            ahead = forward(states)[0]
+            if self.settings.directions == 2:
+                back = reverse(self.backwards[layer](reverse(states, lengths))[0], lengths)
+                ahead = torch.cat([ahead, back], dim=2)
+            states = ahead
+        return self.output(self.dropout(self._pool(states, lengths)))
+
+    def _pool(self, states: Tensor, lengths: Tensor) -> Tensor:
+        """From a state for each word [batch, words, width] to one for the review."""
+        if self.settings.pooling == "last":
+            return self._last(states, lengths)
+        padding = torch.arange(states.shape[1], device=states.device) >= lengths[:, None]
+        largest = states.masked_fill(padding[:, :, None], float("-inf")).amax(dim=1)
+        if self.settings.pooling == "max":
+            return largest
+        mean = states.masked_fill(padding[:, :, None], 0).sum(dim=1) / lengths[:, None]
+        return mean if self.settings.pooling == "mean" else torch.cat([largest, mean], dim=1)
+
+    def _last(self, states: Tensor, lengths: Tensor) -> Tensor:
+        """The state of each direction after its own last word: the review's last, and its first read backwards."""
+        end = states[torch.arange(len(states), device=states.device), lengths - 1]
+        if self.settings.directions == 1:
+            return end
+        return torch.cat([end[:, : self.settings.hidden], states[:, 0, self.settings.hidden :]], dim=1)
+
+
+def reverse(states: Tensor, lengths: Tensor) -> Tensor:
+    """Turn the order of each review's words round and leave its padding behind them: [batch, words, width]."""
+    place = torch.arange(states.shape[1], device=states.device)
+    mirrored = lengths[:, None] - 1 - place
+    index = torch.where(mirrored >= 0, mirrored, place)
+    return states.gather(1, index[:, :, None].expand_as(states))

@@ -1,0 +1,77 @@
+"""Encoded reviews: ragged word ids on disk and in memory, padded batches for the model."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from src.vocabulary import PADDING
+
+
+class Reviews(NamedTuple):
+    """Reviews as word ids, without padding.
+
+    ids: int32 [words], all reviews one after the other. offsets: int64 [reviews + 1], review i is
+    ids[offsets[i]:offsets[i + 1]]. labels: int64 [reviews], the class of each.
+    """
+
+    ids: np.ndarray
+    offsets: np.ndarray
+    labels: np.ndarray
+
+    @property
+    def lengths(self) -> np.ndarray:
+        """Words of each review, int64 [reviews]."""
+        return np.diff(self.offsets)
+
+
+def save_reviews(folder: Path, reviews: Reviews) -> None:
+    """Write one .npy file for each array."""
+    folder.mkdir(parents=True)
+    for name, values in reviews._asdict().items():
+        np.save(folder / f"{name}.npy", values, allow_pickle=False)
+
+
+def load_reviews(folder: Path) -> Reviews:
+    """Map the arrays into memory; nothing is read until it is used."""
+    return Reviews(*(np.load(folder / f"{name}.npy", mmap_mode="r", allow_pickle=False) for name in Reviews._fields))
+
+
+def pad(reviews: Reviews, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Give some reviews as one rectangle, as wide as the longest of them.
+
+    Returns ids int64 [rows, words], padded on the right, and lengths int64 [rows].
+    """
+    starts = reviews.offsets[rows]
+    lengths = reviews.offsets[rows + 1] - starts
+    place = np.arange(lengths.max())
+    real = place < lengths[:, None]
+    padded = np.full(real.shape, PADDING, dtype=np.int64)
+    padded[real] = reviews.ids[(starts[:, None] + place)[real]]
+    return padded, lengths
+
+
+def batches_by_length(lengths: np.ndarray, batch_size: int) -> Iterator[np.ndarray]:
+    """Cut all reviews into batches of like length, in order of length: the least padding there can be."""
+    order = np.argsort(lengths, kind="stable")
+    for start in range(0, len(order), batch_size):
+        yield order[start : start + batch_size]
+
+
+def shuffled_batches(
+    rows: np.ndarray, lengths: np.ndarray, batch_size: int, seed: int, window: int = 50
+) -> list[np.ndarray]:
+    """Cut `rows` into batches in a random order, each of reviews of like length.
+
+    Rows are shuffled, sorted by length within windows of `window` batches, and the batches shuffled again, so that
+    both the neighbours of a review and its turn change from epoch to epoch. Each row stands in exactly one batch.
+    """
+    random = np.random.default_rng(seed)
+    rows = random.permutation(rows)
+    batches: list[np.ndarray] = []
+    for start in range(0, len(rows), window * batch_size):
+        part = rows[start : start + window * batch_size]
+        part = part[np.argsort(lengths[part], kind="stable")]
+        batches += [part[i : i + batch_size] for i in range(0, len(part), batch_size)]
+    return [batches[i] for i in random.permutation(len(batches))]

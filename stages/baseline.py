@@ -1,0 +1,39 @@
+"""Let the majority and TF-IDF + logistic regression predict the same test reviews."""
+
+from pathlib import Path
+
+import pandas as pd
+from sklearn.preprocessing import LabelEncoder
+
+from src.baselines import Texts, logistic_regressions, majority
+from src.errors import run
+from src.files import replacing
+from src.params import read_params
+from src.preparation import STARS
+
+INPUT = Path("data/prepare")
+OUTPUT = Path("data/baseline")
+
+
+def main() -> None:
+    params = read_params(Path("params.yaml"))
+    labels = LabelEncoder().fit(STARS)
+
+    def read(split: str) -> Texts:
+        table = pd.read_parquet(INPUT / f"{split}.parquet", columns=["text", "rating"])
+        return Texts(table.text.tolist(), labels.transform(table.rating))
+
+    train, valid, test = read("train"), read("valid"), read("test")
+    predictions = {"majority": majority(train.labels, len(test.texts), len(STARS))}
+    for name, probabilities, strength in logistic_regressions(train, valid, test.texts, len(STARS), params.baseline):
+        predictions[name] = probabilities
+        print(f"baseline: {name}: C = {strength}, the best of {params.baseline.strengths} on the validation split")
+    with replacing(OUTPUT) as aside:
+        aside.mkdir()
+        columns = [f"p{star}" for star in STARS]
+        for name, probabilities in predictions.items():
+            pd.DataFrame(probabilities, columns=columns).to_parquet(aside / f"{name}.parquet", index=False)
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,26 @@
+"""Reduce each review to the words that carry its meaning."""
+
+from pathlib import Path
+
+from src.cleaning import make_cleaner
+from src.errors import run
+from src.files import replacing
+from src.params import read_params
+from src.preparation import SPLITS
+from src.review_files import map_texts
+
+INPUT = Path("data/prepare")
+OUTPUT = Path("data/clean")
+
+
+def main() -> None:
+    params = read_params(Path("params.yaml"))
+    clean = make_cleaner(params.data.language, params.clean)
+    with replacing(OUTPUT) as aside:
+        aside.mkdir()
+        for split in SPLITS:
+            map_texts(INPUT / f"{split}.parquet", aside / f"{split}.parquet", clean)
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,81 @@
+"""Score the model and the baselines on the test split, which nothing before has looked at."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from safetensors.torch import load_file
+
+from src.errors import run
+from src.evaluation import (
+    confusion_table,
+    prediction_table,
+    reliability_table,
+    score_table,
+    star_table,
+    worst_mistakes,
+)
+from src.files import read_json, replacing, write_json
+from src.metrics import outcome
+from src.model import ReviewModel
+from src.params import Model, read_params
+from src.reviews import load_reviews
+from src.seeds import seed_for
+from src.tables import TRUTH
+from src.training import be_deterministic, choose_device, predict
+
+PREPARED = Path("data/prepare")
+ENCODED = Path("data/encode")
+RESAMPLED = Path("data/resample")
+MODEL = Path("models/train")
+BASELINES = Path("data/baseline")
+OUTPUT = Path("data/evaluate")
+METRICS = Path("metrics/test.json")
+PLOTS = Path("plots/evaluate")
+
+
+def main() -> None:
+    params = read_params(Path("params.yaml"))
+    settings = params.evaluate
+    be_deterministic(params.train.threads)
+    stars = read_json(ENCODED / "stars.json")
+    texts = pd.read_parquet(PREPARED / "test.parquet")
+    reviews = load_reviews(ENCODED / "test")
+    shift = np.array(read_json(RESAMPLED / "log_prior_shift.json"))
+
+    description = read_json(MODEL / "model.json")
+    model = ReviewModel(Model(**description["model"]), description["words"], len(stars))
+    model.load_state_dict(load_file(MODEL / "model.safetensors"))
+    predicted = predict(model.to(choose_device(params.train.device)), reviews, shift)
+
+    everyone = {"model": predicted}
+    for path in sorted(BASELINES.glob("*.parquet")):
+        everyone[path.stem] = pd.read_parquet(path).to_numpy()
+    if texts[list(TRUTH)].notna().all(axis=None):
+        everyone["floor"] = texts[list(TRUTH)].to_numpy()
+    outcomes = {name: outcome(probabilities, reviews.labels) for name, probabilities in everyone.items()}
+    seed = seed_for(params.base.seed, "bootstrap")
+    scores = score_table(outcomes, len(stars), settings.bins, settings.bootstrap, seed)
+    predictions = prediction_table(texts, predicted, stars)
+    result = outcomes["model"]
+
+    with replacing(OUTPUT) as aside:
+        aside.mkdir()
+        predictions.to_parquet(aside / "predictions.parquet", index=False)
+        worst_mistakes(predictions, result.loss, settings.mistakes).to_csv(aside / "mistakes.csv", index=False)
+    with replacing(PLOTS) as aside:
+        aside.mkdir()
+        scores.to_csv(aside / "scores.csv", index=False)
+        confusion_table(result, stars).to_csv(aside / "confusion.csv", index=False)
+        reliability_table(result, settings.bins).to_csv(aside / "reliability.csv", index=False)
+        star_table(result, stars).to_csv(aside / "stars.csv", index=False)
+    values = scores.pivot(index="of", columns="metric", values="value")
+    metrics = values.loc["model"].to_dict()
+    if "floor" in everyone:
+        metrics["above_floor"] = round(metrics["log_loss"] - values.loc["floor", "log_loss"], 4)
+    write_json(METRICS, metrics)
+    print(f"evaluate: {len(texts)} test reviews\n{values.loc[list(everyone)].to_string()}")
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,54 @@
+"""Read the table of reviews; keep, reject and count every row; split before anything is learnt."""
+
+import csv
+from contextlib import ExitStack
+from pathlib import Path
+
+from tqdm import tqdm
+
+from src.errors import UserError, run
+from src.files import replacing, write_json
+from src.params import read_params
+from src.preparation import SPLITS, Census, Rejected, judge
+from src.review_files import ReviewWriter
+from src.tables import local_copy, read_table
+
+OUTPUT = Path("data/prepare")
+METRICS = Path("metrics/data.json")
+
+
+def main() -> None:
+    params = read_params(Path("params.yaml"))
+    data, settings = params.data, params.prepare
+    census = Census()
+    with replacing(OUTPUT) as aside, ExitStack() as files:
+        aside.mkdir()
+        table = read_table(files.enter_context(local_copy(data.path, data)), data)
+        writers = {split: files.enter_context(ReviewWriter(aside / f"{split}.parquet")) for split in SPLITS}
+        rejects = csv.writer(
+            files.enter_context((aside / "rejects.csv").open("w", encoding="utf-8", newline="")), lineterminator="\n"
+        )
+        rejects.writerow(["row", "reason", "rating", "text"])
+        verdicts = judge(
+            table.rows, settings.valid_share, settings.test_share, settings.salt, data.split_column is not None
+        )
+        for verdict in tqdm(verdicts, "prepare", unit=" rows", disable=None):
+            census.add(verdict)
+            if isinstance(verdict, Rejected):
+                rejects.writerow([verdict.number, verdict.reason, verdict.rating, verdict.text])
+            else:
+                writers[verdict.split].add(verdict.number, verdict.text, verdict.rating, verdict.truth)
+        summary = census.summary() | {"encoding": table.encoding, "separator": table.separator}
+        for split, count in summary["splits"].items():
+            if not count:
+                raise UserError(f"{data.path}: no usable review for the {split} split; reasons: {summary['rejected']}")
+    write_json(METRICS, summary)
+    rows = summary["rows"]
+    print(
+        f"prepare: {rows['read']} rows: {rows['used']} used, {rows['rejected']} rejected, {rows['repeats']} repeats; "
+        f"{summary['splits']}"
+    )
+
+
+if __name__ == "__main__":
+    run(main)

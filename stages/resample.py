@@ -1,0 +1,33 @@
+"""Choose the train rows to learn from when imbalance is found; validation and test keep nature's shares."""
+
+from pathlib import Path
+
+import numpy as np
+
+from src.errors import run
+from src.files import read_json, replacing, write_json
+from src.params import read_params
+from src.resampling import resample
+from src.reviews import load_reviews
+from src.seeds import seed_for
+
+INPUT = Path("data/encode")
+OUTPUT = Path("data/resample")
+
+
+def main() -> None:
+    params = read_params(Path("params.yaml"))
+    labels = load_reviews(INPUT / "train").labels
+    stars = read_json(INPUT / "stars.json")
+    chosen = resample(labels, len(stars), params.resample, seed_for(params.base.seed, "resample"))
+    with replacing(OUTPUT) as aside:
+        aside.mkdir()
+        np.save(aside / "rows.npy", chosen.rows, allow_pickle=False)
+        write_json(aside / "log_prior_shift.json", chosen.log_prior_shift.round(6).tolist())
+    before, after = (np.bincount(part, minlength=len(stars)).tolist() for part in (labels, labels[chosen.rows]))
+    found = "found" if chosen.found else "not found"
+    print(f"resample: imbalance {found}; reviews of {stars} stars: {before} -> {after}")
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,31 @@
+"""Write the default corpus: app reviews drawn from a known process."""
+
+import csv
+from pathlib import Path
+
+from ruamel.yaml import YAML
+
+from src.errors import run
+from src.files import replacing
+from src.params import read_params
+from src.synthesis import synthesize
+
+CLAUSES = Path("src/clauses.yaml")
+CORPUS = Path("data/raw/reviews.csv")
+
+
+def main() -> None:
+    params = read_params(Path("params.yaml"))
+    clauses = YAML(typ="safe", pure=True).load(CLAUSES.read_text(encoding="utf-8"))
+    reviews = synthesize(clauses, params.synthesize.reviews, params.synthesize.seed)
+    with replacing(CORPUS) as aside, aside.open("w", encoding="utf-8", newline="") as file:
+        first = next(reviews)
+        writer = csv.DictWriter(file, first, lineterminator="\n")
+        writer.writeheader()
+        writer.writerow(first)
+        writer.writerows(reviews)
+    print(f"synthesize: {params.synthesize.reviews} reviews in {CORPUS}")
+
+
+if __name__ == "__main__":
+    run(main)

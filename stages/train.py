@@ -1,0 +1,56 @@
+"""Train the recurrent model; keep the epoch with the lowest validation loss."""
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from safetensors.torch import save_file
+
+from src.curves import Curves
+from src.errors import run
+from src.files import read_json, replacing, write_json
+from src.model import ReviewModel
+from src.params import read_params
+from src.reviews import load_reviews
+from src.seeds import seed_for
+from src.training import be_deterministic, choose_device, train
+from src.vocabulary import FIRST_WORD
+
+ENCODED = Path("data/encode")
+RESAMPLED = Path("data/resample")
+OUTPUT = Path("models/train")
+METRICS = Path("metrics/train.json")
+CURVES = Path("plots/train")
+
+
+def main() -> None:
+    params = read_params(Path("params.yaml"))
+    be_deterministic(params.train.threads)
+    seed = params.base.seed
+    words = FIRST_WORD + len((ENCODED / "vocabulary.txt").read_text(encoding="utf-8").splitlines())
+    shift = np.array(read_json(RESAMPLED / "log_prior_shift.json"))
+    rows = np.load(RESAMPLED / "rows.npy", allow_pickle=False)
+    train_split, valid_split = load_reviews(ENCODED / "train"), load_reviews(ENCODED / "valid")
+
+    torch.manual_seed(seed_for(seed, "weights"))
+    model = ReviewModel(params.model, words, len(shift)).to(choose_device(params.train.device))
+    with Curves(CURVES) as curves:
+        best = train(model, train_split, rows, valid_split, shift, params.train, seed, curves.log_epoch)
+
+    with replacing(OUTPUT) as aside:
+        aside.mkdir()
+        save_file({name: values.cpu() for name, values in model.state_dict().items()}, aside / "model.safetensors")
+        write_json(aside / "model.json", {"model": params.model.model_dump(), "words": words})
+    write_json(
+        METRICS,
+        {
+            "best_epoch": best.number,
+            "train_loss": best.train_loss,
+            "valid_loss": best.valid_loss,
+            "valid_macro_f1": best.valid_macro_f1,
+        },
+    )
+
+
+if __name__ == "__main__":
+    run(main)
