@@ -10,21 +10,24 @@ DIGITS = 6
 
 
 class Curves(Live):  # type: ignore[misc]
-    """A Live that writes <folder>/metrics/**/*.tsv and nothing else.
+    """A Live that writes the curves to <folder>/metrics/**/*.tsv and the last epoch's figures to `summary`.
 
-    dvclive's own summary would hold the last epoch; the stage writes the best one.
+    The stage replaces that summary by the best epoch's figures.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, summary: Path) -> None:
+        self._summary_file = str(summary)
         super().__init__(str(folder), dvcyaml=False, save_dvc_exp=False)
+
+    @property
+    def metrics_file(self) -> str:
+        """Where dvclive writes the figures of the last epoch."""
+        return self._summary_file
 
     @property
     def plots_dir(self) -> str:
         """Where dvclive puts its curves: here, not in a folder `plots` below."""
         return str(self.dir)
-
-    def make_summary(self) -> None:
-        """Leave the summary to the stage."""
 
     def log_epoch(self, epoch: Epoch) -> None:
         """Add an epoch to the curves, and a line to what the user sees."""

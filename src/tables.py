@@ -198,8 +198,8 @@ def _row(number: int, fields: list[Any], positions: list[int], truth: list[int])
             probabilities = tuple(float(fields[position]) for position in truth)
         except (TypeError, ValueError):
             return Row(number, problem="true probabilities are not numbers")
-    text, rating, *split = (fields[position] for position in positions)
-    return Row(number, text, rating, *split, truth=probabilities)
+    text, rating, split = (*(fields[position] for position in positions), None)[:3]
+    return Row(number, text, rating, split, probabilities)
 
 
 def _csv_rows(path: Path, encoding: str, separator: str, data: Data) -> Iterator[Row]:

@@ -34,7 +34,7 @@ def main() -> None:
 
     torch.manual_seed(seed_for(seed, "weights"))
     model = ReviewModel(params.model, words, len(shift)).to(choose_device(params.train.device))
-    with Curves(CURVES) as curves:
+    with Curves(CURVES, METRICS) as curves:
         best = train(model, train_split, rows, valid_split, shift, params.train, seed, curves.log_epoch)
 
     with replacing(OUTPUT) as aside:
