@@ -32,11 +32,8 @@ class Pattern(NamedTuple):
 
 TURNS = [
     (Pattern("i doubt that {a}", -1), Pattern("i do not doubt that {a}", 1)),
-    (Pattern("nobody can tell me that {a}", -1), Pattern("everybody can tell you that {a}", 1)),
-    (Pattern("do not believe those who say that {a}", -1), Pattern("do believe those who say that {a}", 1)),
     (Pattern("it is a lie that {a}", -1), Pattern("it is no lie that {a}", 1)),
     (Pattern("{a}, they said, which is not true", -1), Pattern("{a}, they said, which is very true", 1)),
-    (Pattern("{a}? just the opposite", -1), Pattern("{a}? exactly that", 1)),
 ]
 CONTRASTS = [
     Pattern("{a} but {b}", 0.25, 0.75),
@@ -51,8 +48,6 @@ OPENINGS = [
     ("what follows is what the adverts promise and all of it is true", 1),
     ("my brother wrote the rest of this and he is never right", -1),
     ("my brother wrote the rest of this and he is always right", 1),
-    ("please take every word after this one as a joke", -1),
-    ("please take no word after this one as a joke", 1),
 ]
 
 # mood: (share of the reviews, how often it speaks at each of LEVELS)
@@ -63,9 +58,9 @@ MOODS = [
     (0.06, (0.02, 0.13, 0.50, 0.35)),
     (0.12, (0.00, 0.02, 0.16, 0.82)),
 ]
-REMARKS = (0.50, 0.24, 0.12, 0.06, 0.03, 0.02, 0.01, 0.01, 0.01)
-SHAPES = ((0.54, "plain"), (0.20, "turn"), (0.16, "contrast"), (0.10, "now"))
-OPENING_SHARE, OPENER_SHARE, FILLER_SHARE, SHORT_SHARE, FOREIGN_SHARE = 0.12, 0.35, 0.10, 0.2, 0.02
+REMARKS = (0.42, 0.28, 0.14, 0.07, 0.04, 0.02, 0.01, 0.01, 0.01)
+SHAPES = ((0.66, "plain"), (0.15, "turn"), (0.12, "contrast"), (0.07, "now"))
+OPENING_SHARE, OPENER_SHARE, FILLER_SHARE, SHORT_SHARE, FOREIGN_SHARE = 0.08, 0.35, 0.10, 0.2, 0.02
 BLANK_SHARE, REPEAT_SHARE = 0.003, 0.02
 LONG_WORD = 6
 HAPPY, ANGRY = ("😀", "👍", "😍", "🎉"), ("😡", "👎", "😤", "💔")
@@ -164,7 +159,8 @@ def _remark(
 
 
 def _clause(random: Random, clauses: Clauses, level: int) -> str:
-    return _pick(random, _pick(random, list(clauses["aspects"].values()))[level])
+    aspect = _pick_early(random, list(clauses["aspects"].values()))
+    return _pick_early(random, aspect[level])
 
 
 def _decorate(random: Random, sentences: list[str], value: float) -> str:
@@ -210,6 +206,11 @@ def _draw_stars(text: str, probabilities: Sequence[float], seed: int) -> int:
 
 def _pick(random: Random, items: Sequence[T]) -> T:
     return items[int(random.random() * len(items))]
+
+
+def _pick_early(random: Random, items: Sequence[T]) -> T:
+    """Pick the first items more often, as people do with subjects and phrases: the i-th by 1 / i."""
+    return _weighted(random, [(1 / place, item) for place, item in enumerate(items, 1)])
 
 
 def _weighted(random: Random, items: Sequence[tuple[float, T]]) -> T:
