@@ -58,18 +58,18 @@ MOODS = [
     (0.06, (0.02, 0.13, 0.50, 0.35)),
     (0.12, (0.00, 0.02, 0.16, 0.82)),
 ]
-REMARKS = (0.42, 0.28, 0.14, 0.07, 0.04, 0.02, 0.01, 0.01, 0.01)
+REMARKS = (0.50, 0.26, 0.12, 0.05, 0.03, 0.02, 0.01, 0.01)
 SHAPES = ((0.66, "plain"), (0.15, "turn"), (0.12, "contrast"), (0.07, "now"))
 OPENING_SHARE, OPENER_SHARE, FILLER_SHARE, SHORT_SHARE, FOREIGN_SHARE = 0.08, 0.35, 0.10, 0.2, 0.02
 BLANK_SHARE, REPEAT_SHARE = 0.003, 0.02
 LONG_WORD = 6
 HAPPY, ANGRY = ("😀", "👍", "😍", "🎉"), ("😡", "👎", "😤", "💔")
 APPS = ("org.example.notes", "org.example.photos", "org.example.travel")
-SLOPE, CUTS, LAPSE = 1.7, (-2.2, -1.4, -0.2, 1.2), 0.02
+SLOPE, CUTS, LAPSE = 2.2, (-2.8, -1.8, -0.3, 1.6), 0.01
 
 
 def star_probabilities(value: float) -> tuple[float, ...]:
-    """P(1 .. 5 stars) for an opinion from -2 to 2: an ordered logit, and one rating in fifty given blindly.
+    """P(1 .. 5 stars) for an opinion from -2 to 2: an ordered logit, and one rating in a hundred given blindly.
 
     Rounded to six digits, as the table holds them, and summing to 1.
     """

@@ -1,0 +1,27 @@
+# Two commands do everything: make repro, make test.
+PYTHON ?= python3
+VENV := .venv
+export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
+
+.DEFAULT_GOAL := help
+.PHONY: help repro test check clean
+
+help:  ## list the targets
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
+
+$(VENV)/installed: requirements.txt constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	python -m pip install --quiet --requirement requirements.txt
+	touch $@
+
+repro: $(VENV)/installed  ## set up, then run the pipeline: what is up to date is not run again
+	dvc repro
+
+test: $(VENV)/installed  ## set up, then check style and types and run all tests
+	ruff format --check .
+	ruff check .
+	mypy
+	pytest
+
+clean:  ## remove the virtual environment, data and models; dvc.lock, metrics and plots stay
+	rm -rf $(VENV) data models .dvc/cache .dvc/tmp

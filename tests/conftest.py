@@ -1,0 +1,102 @@
+"""Small settings, and a small copy of the project in which `dvc` really runs."""
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ruamel.yaml import YAML
+
+from src.params import Params, check_params
+
+ROOT = Path(__file__).parent.parent
+SMALL = {
+    "synthesize.reviews": 500,
+    "encode.min_count": 1,
+    "model.embedding": 16,
+    "model.hidden": 16,
+    "train.epochs": 2,
+    "baseline.strengths": [1.0],
+    "evaluate.bootstrap": 100,
+    "evaluate.mistakes": 5,
+}
+
+
+def changed_params(changes: dict[str, Any]) -> dict[str, Any]:
+    """The content of params.yaml with some keys (section.key) changed."""
+    raw = YAML(typ="safe", pure=True).load(ROOT / "params.yaml")
+    for name, value in changes.items():
+        section, key = name.split(".")
+        raw[section][key] = value
+    return raw
+
+
+@pytest.fixture(scope="session")
+def make_params() -> Callable[..., Params]:
+    """Give checked params with some keys changed: make_params({"train.lr": 0.1})."""
+    return lambda changes=None: check_params(changed_params(changes or {}), "params.yaml")
+
+
+class Project:
+    """A copy of this project with small settings in a Git repository of its own."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.env = os.environ | {
+            "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+            "DVC_NO_ANALYTICS": "1",
+            "OMP_NUM_THREADS": "1",
+            "GIT_CONFIG_GLOBAL": os.devnull,
+            **{
+                f"GIT_{who}_{what}": "test@example.org" for who in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")
+            },
+        }
+
+    def run(self, *command: str, ok: bool = True) -> str:
+        """Run a command there and give what it printed, both streams together."""
+        done = subprocess.run(
+            command,
+            cwd=self.path,
+            env=self.env,
+            text=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            check=False,
+        )
+        assert (done.returncode == 0) == ok, done.stdout
+        return done.stdout
+
+    def changed_files(self) -> set[str]:
+        """Files that Git sees as new or changed."""
+        lines = self.run("git", "status", "--porcelain", "--untracked-files=all").splitlines()
+        return {line[3:] for line in lines}
+
+
+def copy_project(path: Path) -> Project:
+    """Copy what Git tracks or would track, with small settings, and commit it."""
+    project = Project(path)
+    listed = ["git", "ls-files", "--cached", "--others", "--exclude-standard", "-z"]
+    names = subprocess.run(listed, cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    for name in filter(None, names.split("\0")):
+        if (ROOT / name).exists():
+            (path / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(ROOT / name, path / name)
+    YAML().dump(changed_params(SMALL), path / "params.yaml")
+    project.run("git", "init", "--quiet")
+    project.run("git", "add", "--all")
+    project.run("git", "commit", "--quiet", "--message", "small settings")
+    return project
+
+
+@pytest.fixture(scope="session")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
+    """A small project after one `dvc repro`, its results committed."""
+    project = copy_project(tmp_path_factory.mktemp("project"))
+    project.run("dvc", "repro")
+    project.run("git", "add", "--all")
+    project.run("git", "commit", "--quiet", "--message", "results")
+    return project

@@ -1,0 +1,24 @@
+import numpy as np
+import pytest
+
+from src.baselines import Texts, logistic_regressions, majority
+from src.params import Baseline
+
+SETTINGS = Baseline(ngrams=2, min_count=1, strengths=[0.01, 10.0])
+
+
+def test_the_majority_says_the_shares_of_the_train_split():
+    said = majority(np.array([2, 2, 2, 0]), reviews=3, classes=3)
+    np.testing.assert_allclose(said, np.tile([2 / 7, 1 / 7, 4 / 7], (3, 1)))
+
+
+def test_logistic_regression_tells_words_apart_and_knows_no_class_that_it_never_saw():
+    train = Texts(["good app", "bad app", "good one", "bad one"] * 5, np.array([4, 0, 4, 0] * 5))
+    test = ["good thing", "bad thing"]
+    found = list(logistic_regressions(train, train, test, 5, SETTINGS))
+    assert [name for name, _, _ in found] == ["tfidf", "tfidf_balanced"]
+    for _, probabilities, strength in found:
+        assert probabilities.argmax(axis=1).tolist() == [4, 0]
+        np.testing.assert_allclose(probabilities.sum(axis=1), 1)
+        assert (probabilities[:, 1:4] == 0).all()
+        assert strength == pytest.approx(10)

@@ -1,0 +1,176 @@
+import gzip
+import json
+import threading
+import zipfile
+from functools import partial
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import pandas as pd
+import pytest
+
+from src.errors import UserError
+from src.tables import local_copy, read_table
+
+REVIEWS = [("good, really", "5"), ('says "no"\nand leaves', "1"), ("schön 😀", "4")]
+
+
+def write_csv(separator=","):
+    lines = [("score", "id", "content"), *((stars, "7", text) for text, stars in REVIEWS)]
+    quoted = (separator.join('"' + field.replace('"', '""') + '"' for field in line) for line in lines)
+    return "\n".join(quoted) + "\n"
+
+
+def write_jsonl():
+    return "".join(json.dumps({"content": text, "score": stars}) + "\n" for text, stars in REVIEWS)
+
+
+@pytest.fixture
+def data(make_params):
+    return make_params().data
+
+
+def read(path, data):
+    return [(row.text, row.rating) for row in read_table(path, data).rows]
+
+
+@pytest.mark.parametrize("separator", [",", ";", "\t", "|"])
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+@pytest.mark.parametrize("packing", ["", ".gz", ".zip"])
+def test_separator_encoding_and_packing_are_found(tmp_path, data, separator, encoding, packing):
+    content = write_csv(separator).encode(encoding)
+    path = tmp_path / f"reviews.csv{packing}"
+    if packing == ".gz":
+        content = gzip.compress(content)
+    if packing == ".zip":
+        with zipfile.ZipFile(path, "w") as archive:
+            archive.writestr("reviews.csv", content)
+    else:
+        path.write_bytes(content)
+    table = read_table(path, data)
+    assert [(row.text, row.rating) for row in table.rows] == REVIEWS
+    assert table.separator == separator
+
+
+def test_json_lines_and_parquet_hold_the_same_reviews(tmp_path, data):
+    (tmp_path / "a.jsonl").write_text(write_jsonl(), encoding="utf-8")
+    (tmp_path / "a.jsonl.gz").write_bytes(gzip.compress(write_jsonl().encode()))
+    pd.DataFrame(REVIEWS, columns=["content", "score"]).to_parquet(tmp_path / "a.parquet")
+    (tmp_path / "a.parquet.gz").write_bytes(gzip.compress((tmp_path / "a.parquet").read_bytes()))
+    for path in tmp_path.iterdir():
+        assert read(path, data) == REVIEWS, path
+
+
+def test_a_file_of_another_code_is_read_as_cp1252(tmp_path, data):
+    path = tmp_path / "a.csv"
+    path.write_bytes("content,score\nschön,5\n".encode("cp1252"))
+    table = read_table(path, data)
+    assert table.encoding == "cp1252"
+    assert next(table.rows).text == "schön"
+
+
+def test_rows_that_cannot_be_read_say_why_and_keep_their_numbers(tmp_path, data):
+    csv = tmp_path / "a.csv"
+    csv.write_text("content,score\ngood,5\nbad,1,extra\n\nfine,4\n", encoding="utf-8")
+    rows = list(read_table(csv, data).rows)
+    assert [(row.number, row.problem) for row in rows] == [(1, None), (2, "wrong number of fields"), (3, None)]
+    lines = tmp_path / "a.jsonl"
+    lines.write_text('{"content": "good", "score": 5}\n{"content": \n[1]\n', encoding="utf-8")
+    assert [row.problem for row in read_table(lines, data).rows] == [None, "not a JSON object", "not a JSON object"]
+
+
+def test_a_missing_column_is_named_beside_its_nearest(tmp_path, data):
+    path = tmp_path / "a.csv"
+    path.write_text("contents;stars\ngood;5\n", encoding="utf-8")
+    with pytest.raises(UserError, match=r"no column content .*there are: contents, stars; nearest to it: contents"):
+        read(path, data)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "says"),
+    [
+        ("a.csv", b"", "empty"),
+        ("a.xlsx", b"", r"unknown kind of file .*data\.format"),
+        ("a.parquet", b"no parquet", "not a Parquet file"),
+    ],
+)
+def test_an_unreadable_file_is_one_clear_line(tmp_path, data, name, content, says):
+    path = tmp_path / name
+    path.write_bytes(content)
+    with pytest.raises(UserError, match=says):
+        read(path, data)
+
+
+def test_true_probabilities_travel_with_the_row(tmp_path, data):
+    path = tmp_path / "a.csv"
+    path.write_text(
+        "content,score,true_p1,true_p2,true_p3,true_p4,true_p5\ngood,5,0,0,0,.25,.75\nbad,1,1,0,0,0,x\n",
+        encoding="utf-8",
+    )
+    first, second = read_table(path, data).rows
+    assert first.truth == (0, 0, 0, 0.25, 0.75)
+    assert second.problem == "true probabilities are not numbers"
+
+
+class Answers(BaseHTTPRequestHandler):
+    """Answers a path with what the test gave it: (status, headers, body)."""
+
+    def __init__(self, answers, *rest):
+        self.answers = answers
+        super().__init__(*rest)
+
+    def do_GET(self):
+        status, headers, body = self.answers[self.path]
+        self.send_response(status)
+        for name, value in headers.items():
+            self.send_header(name, value)
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_):
+        pass
+
+
+@pytest.fixture
+def serve():
+    """Serve some answers on this machine and give their address."""
+    servers = []
+
+    def start(answers):
+        server = ThreadingHTTPServer(("127.0.0.1", 0), partial(Answers, answers))
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        servers.append(server)
+        return f"http://127.0.0.1:{server.server_port}"
+
+    yield start
+    for server in servers:
+        server.shutdown()
+        server.server_close()
+
+
+def test_a_url_is_read_like_a_file(serve, data):
+    body = gzip.compress(write_csv().encode())
+    home = serve({"/new.csv.gz": (200, {}, body), "/old.csv.gz": (302, {"Location": "/new.csv.gz"}, b"")})
+    for name in ("new", "old"):
+        with local_copy(f"{home}/{name}.csv.gz", data) as path:
+            assert read(path, data) == REVIEWS
+    assert not path.exists()
+
+
+def test_a_failing_url_is_one_clear_line(serve, make_params):
+    home = serve(
+        {
+            "/gone.csv": (404, {}, b""),
+            "/cut.csv": (200, {"Content-Length": "9"}, b"abc"),
+            "/a.csv": (200, {}, b"x" * 2_000_000),
+        }
+    )
+    data = make_params({"data.url_max_mb": 1}).data
+    for name, says in (("gone", "404"), ("cut", "cut off after 3 of 9 bytes"), ("a", r"more than data\.url_max_mb")):
+        with pytest.raises(UserError, match=says), local_copy(f"{home}/{name}.csv", data):
+            pass
+
+
+def test_a_missing_file_and_a_folder_are_told_apart(tmp_path, data):
+    for path, says in ((tmp_path / "a.csv", "no such file"), (tmp_path, "a folder")):
+        with pytest.raises(UserError, match=says), local_copy(str(path), data):
+            pass

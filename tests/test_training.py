@@ -1,0 +1,111 @@
+import numpy as np
+import pytest
+import torch
+
+from src.metrics import outcome
+from src.model import ReviewModel
+from src.params import check_params
+from src.resampling import resample
+from src.reviews import Reviews
+from src.training import be_deterministic, choose_device, predict, train
+from tests.conftest import changed_params
+
+NO_SHIFT = np.zeros(2)
+
+
+def settings(**changes):
+    keys = {"train.epochs": 12, "train.lr": 0.01, "train.batch_size": 16, "train.patience": 12} | changes
+    small = {"model.embedding": 16, "model.hidden": 16, "model.dropout": 0.1, "model.word_dropout": 0.0}
+    return check_params(changed_params(small | keys), "params.yaml")
+
+
+def order_decides(count, seed):
+    """Reviews of equal words: class 1 where word 2 comes before word 3, with other words around them."""
+    random = np.random.default_rng(seed)
+    texts, labels = [], random.integers(2, size=count)
+    for label in labels:
+        text = random.integers(4, 9, random.integers(2, 12))
+        first, second = np.sort(random.choice(len(text) + 1, 2, replace=False))
+        pair = (2, 3) if label else (3, 2)
+        texts.append(np.insert(np.insert(text, second, pair[1]), first, pair[0]))
+    lengths = [len(text) for text in texts]
+    return Reviews(np.concatenate(texts).astype(np.int32), np.cumsum([0, *lengths]), labels)
+
+
+def run(reviews, valid, params, seed=1, rows=None, shift=NO_SHIFT):
+    be_deterministic(1)
+    torch.manual_seed(seed)
+    model = ReviewModel(params.model, words=9, classes=len(shift))
+    epochs = []
+    rows = np.arange(len(reviews.labels)) if rows is None else rows
+    best = train(model, reviews, rows, valid, shift, params.train, seed, epochs.append)
+    return model, best, epochs
+
+
+@pytest.mark.parametrize("cell", ["lstm", "gru"])
+def test_it_learns_what_no_bag_of_words_can(cell):
+    reviews, unseen = order_decides(600, 1), order_decides(200, 2)
+    model, best, epochs = run(reviews, unseen, settings(**{"model.cell": cell}))
+    assert (predict(model, unseen, NO_SHIFT).argmax(axis=1) == unseen.labels).mean() > 0.95
+    assert [epoch.number for epoch in epochs] == list(range(1, len(epochs) + 1))
+    assert epochs[0].train_loss > best.train_loss
+
+
+def test_the_best_epoch_is_kept_and_training_stops_when_it_is_past():
+    reviews, valid = order_decides(60, 1), order_decides(200, 2)
+    reviews = reviews._replace(labels=np.random.default_rng(0).integers(2, size=60))  # nothing to learn but noise
+    model, best, epochs = run(reviews, valid, settings(**{"train.patience": 2, "train.epochs": 40}))
+    assert best.valid_loss == min(epoch.valid_loss for epoch in epochs)
+    assert epochs[-1].number == best.number + 2
+    assert outcome(predict(model, valid, NO_SHIFT), valid.labels).loss.mean() == best.valid_loss
+
+
+def test_equal_seeds_give_equal_bytes_and_other_seeds_others():
+    reviews, valid = order_decides(100, 1), order_decides(50, 2)
+    params = settings(**{"train.epochs": 2, "model.word_dropout": 0.2})
+    one, same, other = (run(reviews, valid, params, seed)[0].state_dict() for seed in (1, 1, 2))
+    assert all(torch.equal(one[name], same[name]) for name in one)
+    assert not torch.equal(one["output.weight"], other["output.weight"])
+
+
+def test_prediction_does_not_depend_on_the_order_of_the_reviews():
+    reviews = order_decides(300, 1)
+    model = ReviewModel(settings().model, words=9, classes=2)
+    turned = Reviews(
+        np.concatenate(
+            [reviews.ids[a:b] for a, b in zip(reviews.offsets[-2::-1], reviews.offsets[:0:-1], strict=True)]
+        ),
+        np.cumsum([0, *reviews.lengths[::-1]]),
+        reviews.labels[::-1],
+    )
+    np.testing.assert_allclose(
+        predict(model, turned, NO_SHIFT)[::-1], predict(model, reviews, NO_SHIFT), rtol=0, atol=1e-6
+    )
+
+
+def test_taking_the_shift_of_the_prior_out_mends_the_log_loss_of_a_balanced_model():
+    def rare_ones(count, seed):
+        reviews = order_decides(count, seed)
+        random = np.random.default_rng(seed)
+        keep = np.flatnonzero((reviews.labels == 0) | (random.random(count) < 0.1))
+        texts = [reviews.ids[reviews.offsets[i] : reviews.offsets[i + 1]] for i in keep]
+        noise = random.random(len(keep)) < 0.05
+        labels = np.where(noise, 1 - reviews.labels[keep], reviews.labels[keep])
+        return Reviews(np.concatenate(texts), np.cumsum([0, *map(len, texts)]), labels)
+
+    reviews, valid, unseen = rare_ones(800, 1), rare_ones(400, 2), rare_ones(800, 3)
+    params = settings(**{"resample.strategy": "over", "resample.amount": 1.0})
+    balanced = resample(reviews.labels, 2, params.resample, seed=1)
+    counts = np.bincount(reviews.labels[balanced.rows])
+    assert counts[0] == counts[1]
+    model, _, _ = run(reviews, valid, params, rows=balanced.rows, shift=balanced.log_prior_shift)
+    corrected, raw = (
+        outcome(predict(model, unseen, shift), unseen.labels).loss.mean()
+        for shift in (balanced.log_prior_shift, NO_SHIFT)
+    )
+    assert corrected < raw - 0.02
+
+
+def test_auto_takes_the_gpu_when_there_is_one():
+    assert choose_device("auto").type == ("cuda" if torch.cuda.is_available() else "cpu")
+    assert choose_device("cpu").type == "cpu"
