@@ -6,8 +6,6 @@ from dvclive import Live
 
 from src.training import Epoch
 
-DIGITS = 6
-
 
 class Curves(Live):  # type: ignore[misc]
     """A Live that writes the curves to <folder>/metrics/**/*.tsv and the last epoch's figures to `summary`.
@@ -32,8 +30,8 @@ class Curves(Live):  # type: ignore[misc]
     def log_epoch(self, epoch: Epoch) -> None:
         """Add an epoch to the curves, and a line to what the user sees."""
         self.step = epoch.number
-        self.log_metric("train/loss", round(epoch.train_loss, DIGITS))
-        self.log_metric("valid/loss", round(epoch.valid_loss, DIGITS))
-        self.log_metric("valid/macro_f1", round(epoch.valid_macro_f1, DIGITS))
-        self.log_metric("learning_rate", round(epoch.learning_rate, 8))
+        self.log_metric("train/loss", epoch.train_loss)
+        self.log_metric("valid/loss", epoch.valid_loss)
+        self.log_metric("valid/macro_f1", epoch.valid_macro_f1)
+        self.log_metric("learning_rate", epoch.learning_rate)
         print(f"train: {epoch}", flush=True)

@@ -19,10 +19,11 @@ from src.reviews import Reviews, batches_by_length, pad, shuffled_batches
 from src.seeds import seed_for
 
 READING_BATCH = 256
+DIGITS = 6
 
 
 class Epoch(NamedTuple):
-    """Figures of an epoch, counted from 1; losses are means over reviews, in nats."""
+    """Figures of an epoch, counted from 1; losses are means over reviews, in nats; all rounded to six digits."""
 
     number: int
     learning_rate: float
@@ -76,11 +77,11 @@ def train(
         probabilities = predict(model, valid, log_prior_shift)
         result = outcome(probabilities, valid.labels)
         epoch = Epoch(
-            number=number,
-            learning_rate=float(schedule.get_last_lr()[0]),
-            train_loss=total / len(rows),
-            valid_loss=float(result.loss.mean()),
-            valid_macro_f1=macro_f1(confusion(result.truth, result.predicted, len(log_prior_shift))),
+            number,
+            learning_rate=round(float(schedule.get_last_lr()[0]), DIGITS),
+            train_loss=round(total / len(rows), DIGITS),
+            valid_loss=round(float(result.loss.mean()), DIGITS),
+            valid_macro_f1=round(macro_f1(confusion(result.truth, result.predicted, len(log_prior_shift))), DIGITS),
         )
         report(epoch)
         if best is None or epoch.valid_loss < best.valid_loss:
