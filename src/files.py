@@ -7,6 +7,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
+
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
@@ -30,6 +32,12 @@ def write_json(path: Path, value: Any) -> None:
     with replacing(path) as aside:
         text = json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False, allow_nan=False)
         aside.write_text(text + "\n", encoding="utf-8", newline="\n")
+
+
+def write_csv(path: Path, table: pd.DataFrame) -> None:
+    """Write a table with \\n at its line ends on every platform."""
+    with replacing(path) as aside:
+        table.to_csv(aside, index=False, lineterminator="\n")
 
 
 def read_json(path: Path) -> Any:

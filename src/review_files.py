@@ -1,5 +1,6 @@
 """Reviews between the stages: Parquet, written and read in parts so that memory stays flat."""
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
@@ -7,6 +8,7 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+from tqdm import tqdm
 
 from src.tables import TRUTH
 
@@ -47,8 +49,10 @@ class ReviewWriter:
 
 
 def read_parts(path: Path, columns: list[str] | None = None) -> Iterator[pa.RecordBatch]:
-    """Read a file of reviews part by part."""
-    yield from pq.ParquetFile(path).iter_batches(PART, columns=columns)
+    """Read a file of reviews part by part, with a bar in a terminal."""
+    file = pq.ParquetFile(path)
+    parts = math.ceil(file.metadata.num_rows / PART)
+    yield from tqdm(file.iter_batches(PART, columns=columns), path.stem, parts, leave=False, disable=None)
 
 
 def map_texts(source: Path, target: Path, change: Callable[[str], str]) -> None:

@@ -1,7 +1,12 @@
 """Words to ids as a static TensorFlow graph."""
 
+import os
 from pathlib import Path
 
+# TensorFlow reads both when it is imported: no notes on the CPU, and no oneDNN, which integers do not need.
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
+import numpy as np
 import tensorflow as tf
 
 from src.vocabulary import FIRST_WORD, UNKNOWN
@@ -27,6 +32,11 @@ class Tokenizer(tf.Module):  # type: ignore[misc]
         words = tf.strings.split(texts, " ")[:, : self.max_length]
         ids = tf.cast(self.table.lookup(words.flat_values), tf.int32)
         return {"ids": ids, "lengths": words.row_lengths()}
+
+    def encode(self, texts: list[str]) -> tuple[np.ndarray, np.ndarray]:
+        """Run the graph on some texts; give ids, int32 [words], and lengths, int64 [texts]."""
+        encoded = self(tf.constant(texts, tf.string))
+        return encoded["ids"].numpy(), encoded["lengths"].numpy()
 
 
 def save_tokenizer(tokenizer: Tokenizer, folder: Path) -> None:

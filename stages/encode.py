@@ -5,7 +5,6 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
-import tensorflow as tf
 from sklearn.preprocessing import LabelEncoder
 
 from src.errors import UserError, run
@@ -48,9 +47,9 @@ def encode(parts: Iterator[pa.RecordBatch], tokenizer: Tokenizer, labels: LabelE
     """Encode the reviews of a split part by part."""
     ids, lengths, classes = [], [np.zeros(1, np.int64)], []
     for part in parts:
-        encoded = tokenizer(tf.constant(part.column("text").to_pylist(), tf.string))
-        ids.append(encoded["ids"].numpy())
-        lengths.append(encoded["lengths"].numpy())
+        part_ids, part_lengths = tokenizer.encode(part.column("text").to_pylist())
+        ids.append(part_ids)
+        lengths.append(part_lengths)
         classes.append(labels.transform(part.column("rating").to_numpy()))
     return Reviews(np.concatenate(ids), np.cumsum(np.concatenate(lengths)), np.concatenate(classes))
 

@@ -15,7 +15,7 @@ from src.evaluation import (
     star_table,
     worst_mistakes,
 )
-from src.files import read_json, replacing, write_json
+from src.files import read_json, replacing, write_csv, write_json
 from src.metrics import outcome
 from src.model import ReviewModel
 from src.params import Model, read_params
@@ -62,19 +62,20 @@ def main() -> None:
     with replacing(OUTPUT) as aside:
         aside.mkdir()
         predictions.to_parquet(aside / "predictions.parquet", index=False)
-        worst_mistakes(predictions, result.loss, settings.mistakes).to_csv(aside / "mistakes.csv", index=False)
+        write_csv(aside / "mistakes.csv", worst_mistakes(predictions, result.loss, settings.mistakes))
     with replacing(PLOTS) as aside:
         aside.mkdir()
-        scores.to_csv(aside / "scores.csv", index=False)
-        confusion_table(result, stars).to_csv(aside / "confusion.csv", index=False)
-        reliability_table(result, settings.bins).to_csv(aside / "reliability.csv", index=False)
-        star_table(result, stars).to_csv(aside / "stars.csv", index=False)
+        write_csv(aside / "scores.csv", scores)
+        write_csv(aside / "confusion.csv", confusion_table(result, stars))
+        write_csv(aside / "reliability.csv", reliability_table(result, settings.bins))
+        write_csv(aside / "stars.csv", star_table(result, stars))
     values = scores.pivot(index="of", columns="metric", values="value")
     metrics = values.loc["model"].to_dict()
     if "floor" in everyone:
         metrics["above_floor"] = round(metrics["log_loss"] - values.loc["floor", "log_loss"], 4)
     write_json(METRICS, metrics)
-    print(f"evaluate: {len(texts)} test reviews\n{values.loc[list(everyone)].to_string()}")
+    table = values.loc[list(everyone), scores["metric"].unique().tolist()].rename_axis(index=None, columns=None)
+    print(f"evaluate: {len(texts)} test reviews\n{table.to_string()}")
 
 
 if __name__ == "__main__":

@@ -41,8 +41,8 @@ def main() -> None:
         aside.mkdir()
         save_file({name: values.cpu() for name, values in model.state_dict().items()}, aside / "model.safetensors")
         write_json(aside / "model.json", {"model": params.model.model_dump(), "words": words})
-    figures = best._asdict()
-    write_json(METRICS, {"best_epoch": figures.pop("number"), **figures})
+    losses = {"train_loss": best.train_loss, "valid_loss": best.valid_loss, "valid_macro_f1": best.valid_macro_f1}
+    write_json(METRICS, {"best_epoch": best.number, **losses})
 
 
 if __name__ == "__main__":
