@@ -1,6 +1,5 @@
 """Decide for every row whether it is used, and in which split; count everything."""
 
-import unicodedata
 from array import array
 from collections import Counter
 from collections.abc import Iterable, Iterator
@@ -9,10 +8,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from src.domain import SPLITS, STARS, same_text
 from src.tables import Row
 
-STARS = (1, 2, 3, 4, 5)
-SPLITS = ("train", "valid", "test")
 SPLIT_NAMES = {name: name for name in SPLITS} | {
     "training": "train",
     "validation": "valid",
@@ -45,11 +43,6 @@ class Rejected(NamedTuple):
     text: Any
     rating: Any
     reason: str
-
-
-def same_text(text: str) -> str:
-    """The form under which two texts count as the same: NFKC, case folded, single spaces."""
-    return " ".join(unicodedata.normalize("NFKC", text).casefold().split())
 
 
 def read_rating(value: Any) -> int | None:

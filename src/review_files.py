@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from tqdm import tqdm
 
-from src.tables import TRUTH
+from src.domain import TRUTH
 
 PART = 50_000
 """Reviews held in memory at a time."""

@@ -14,8 +14,7 @@ from hashlib import blake2b
 from random import Random
 from typing import Any, NamedTuple, TypeVar
 
-from src.preparation import same_text
-from src.tables import TRUTH
+from src.domain import TRUTH, same_text
 
 LEVELS = (2, 1, -1, -2)
 Clauses = Mapping[str, Any]

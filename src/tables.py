@@ -1,29 +1,20 @@
 """Read a table of reviews from any common file, one row at a time."""
 
-import codecs
 import csv
-import gzip
 import io
 import json
-import urllib.error
-import urllib.request
-import zipfile
 from collections.abc import Iterator
-from contextlib import contextmanager
 from difflib import get_close_matches
-from pathlib import Path, PurePosixPath
-from tempfile import TemporaryDirectory
-from typing import IO, Any, NamedTuple
-from urllib.parse import urlsplit
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from src.domain import TRUTH
 from src.errors import UserError
 from src.params import Data
-
-TRUTH = ("true_p1", "true_p2", "true_p3", "true_p4", "true_p5")
-"""Columns that hold the true P(stars | text) of a generated corpus; read where all five are there."""
+from src.sources import find_encoding, open_bytes, open_text
 
 SEPARATORS = (",", ";", "\t", "|")
 FORMATS = {
@@ -59,26 +50,6 @@ class Table(NamedTuple):
     separator: str | None = None
 
 
-@contextmanager
-def local_copy(location: str, data: Data) -> Iterator[Path]:
-    """Give a local path for `location`: itself, or a temporary download of an http(s) URL.
-
-    Raises:
-        UserError: the file does not exist, or the download fails, is too slow or too large.
-    """
-    if not location.startswith(("http://", "https://")):
-        path = Path(location)
-        if not path.is_file():
-            kind = "a folder, not a file" if path.is_dir() else "no such file"
-            raise UserError(f"{location}: {kind}; data.path names the table of reviews")
-        yield path
-        return
-    with TemporaryDirectory() as folder:
-        path = Path(folder) / (PurePosixPath(urlsplit(location).path).name or "download")
-        _download(location, path, data)
-        yield path
-
-
 def read_table(path: Path, data: Data) -> Table:
     """Open a table of reviews; rows are numbered from 1 and read as they are asked for.
 
@@ -88,28 +59,11 @@ def read_table(path: Path, data: Data) -> Table:
     kind = data.format if data.format != "auto" else _format_of(path)
     if kind == "parquet":
         return Table(_parquet_rows(path, data))
-    encoding = data.encoding if data.encoding != "auto" else _find_encoding(path)
+    encoding = data.encoding if data.encoding != "auto" else find_encoding(path)
     if kind == "jsonl":
         return Table(_jsonl_rows(path, encoding, data), encoding)
     separator = data.separator if data.separator != "auto" else _find_separator(path, encoding, data)
     return Table(_csv_rows(path, encoding, separator, data), encoding, separator)
-
-
-def _download(url: str, path: Path, data: Data) -> None:
-    limit = data.url_max_mb * 1_000_000
-    try:
-        with urllib.request.urlopen(url, timeout=data.url_timeout) as answer, path.open("wb") as file:
-            size = int(answer.headers.get("Content-Length") or 0)
-            if size > limit:
-                raise UserError(f"{url}: {size} bytes; data.url_max_mb allows {limit}")
-            while block := answer.read(1 << 20):
-                if file.tell() + len(block) > limit:
-                    raise UserError(f"{url}: more than data.url_max_mb allows ({limit} bytes)")
-                file.write(block)
-            if size and file.tell() != size:
-                raise UserError(f"{url}: cut off after {file.tell()} of {size} bytes; try again")
-    except (urllib.error.URLError, OSError) as error:
-        raise UserError(f"{url}: cannot be downloaded ({error}); check data.path") from None
 
 
 def _format_of(path: Path) -> str:
@@ -122,55 +76,11 @@ def _format_of(path: Path) -> str:
     return FORMATS[suffixes[-1]]
 
 
-@contextmanager
-def _open_bytes(path: Path) -> Iterator[IO[bytes]]:
-    if path.suffix.lower() == ".gz":
-        with gzip.open(path, "rb") as file:
-            yield io.BufferedReader(file)
-    elif path.suffix.lower() == ".zip":
-        with zipfile.ZipFile(path) as archive:
-            names = [info.filename for info in archive.infolist() if not info.is_dir()]
-            if len(names) != 1:
-                raise UserError(f"{path}: {len(names)} files inside; one is expected")
-            with archive.open(names[0]) as member:
-                yield member
-    else:
-        with path.open("rb") as file:
-            yield file
-
-
-def _find_encoding(path: Path) -> str:
-    """The byte-order mark's encoding, else utf-8 where the whole file is, else cp1252."""
-    with _open_bytes(path) as file:
-        start = file.read(4)
-        if start.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
-            return "utf-16"
-        decoder = codecs.getincrementaldecoder("utf-8")()
-        try:
-            decoder.decode(start)
-            while block := file.read(1 << 20):
-                decoder.decode(block)
-            decoder.decode(b"", final=True)
-        except UnicodeDecodeError:
-            return "cp1252"
-    return "utf-8-sig"
-
-
-@contextmanager
-def _open_text(path: Path, encoding: str) -> Iterator[IO[str]]:
-    with _open_bytes(path) as file:
-        try:
-            text = io.TextIOWrapper(file, encoding=encoding, errors="replace", newline="")
-        except LookupError:
-            raise UserError(f"{encoding}: unknown encoding; set data.encoding") from None
-        yield text
-
-
 def _find_separator(path: Path, encoding: str, data: Data) -> str:
     """The separator under which the header holds the columns asked for."""
     headers = {}
     for separator in SEPARATORS:
-        with _open_text(path, encoding) as file:
+        with open_text(path, encoding) as file:
             headers[separator] = next(csv.reader(file, delimiter=separator), [])
         if {data.text_column, data.rating_column} <= set(headers[separator]):
             return separator
@@ -203,7 +113,7 @@ def _row(number: int, fields: list[Any], positions: list[int], truth: list[int])
 
 
 def _csv_rows(path: Path, encoding: str, separator: str, data: Data) -> Iterator[Row]:
-    with _open_text(path, encoding) as file:
+    with open_text(path, encoding) as file:
         reader = csv.reader(file, delimiter=separator)
         header = next(reader, None)
         if header is None:
@@ -217,7 +127,7 @@ def _csv_rows(path: Path, encoding: str, separator: str, data: Data) -> Iterator
 
 
 def _jsonl_rows(path: Path, encoding: str, data: Data) -> Iterator[Row]:
-    with _open_text(path, encoding) as file:
+    with open_text(path, encoding) as file:
         lines = (line for line in file if line.strip())
         for number, line in enumerate(lines, 1):
             try:
@@ -237,7 +147,7 @@ def _jsonl_rows(path: Path, encoding: str, data: Data) -> Iterator[Row]:
 
 
 def _parquet_rows(path: Path, data: Data) -> Iterator[Row]:
-    with _open_bytes(path) as file:
+    with open_bytes(path) as file:
         # Parquet is read from its end, which a compressed stream cannot do.
         source = file if path.suffix.lower() not in (".gz", ".zip") else io.BytesIO(file.read())
         try:

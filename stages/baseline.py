@@ -6,10 +6,10 @@ import pandas as pd
 from sklearn.preprocessing import LabelEncoder
 
 from src.baselines import Texts, logistic_regressions, majority
+from src.domain import STARS
 from src.errors import run
 from src.files import replacing
 from src.params import read_params
-from src.preparation import STARS
 
 INPUT = Path("data/prepare")
 OUTPUT = Path("data/baseline")

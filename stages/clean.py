@@ -3,10 +3,10 @@
 from pathlib import Path
 
 from src.cleaning import make_cleaner
+from src.domain import SPLITS
 from src.errors import run
 from src.files import replacing
 from src.params import read_params
-from src.preparation import SPLITS
 from src.review_files import map_texts
 
 INPUT = Path("data/prepare")

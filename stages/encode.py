@@ -7,10 +7,10 @@ import numpy as np
 import pyarrow as pa
 from sklearn.preprocessing import LabelEncoder
 
+from src.domain import SPLITS, STARS
 from src.errors import UserError, run
 from src.files import replacing, write_json
 from src.params import read_params
-from src.preparation import SPLITS, STARS
 from src.review_files import read_parts
 from src.reviews import Reviews, save_reviews
 from src.tokenizer import Tokenizer, save_tokenizer

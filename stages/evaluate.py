@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 from safetensors.torch import load_file
 
+from src.domain import TRUTH
 from src.errors import run
 from src.evaluation import (
     confusion_table,
@@ -21,7 +22,6 @@ from src.model import ReviewModel
 from src.params import Model, read_params
 from src.reviews import load_reviews
 from src.seeds import seed_for
-from src.tables import TRUTH
 from src.training import be_deterministic, choose_device, predict
 
 PREPARED = Path("data/prepare")

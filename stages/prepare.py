@@ -6,12 +6,14 @@ from pathlib import Path
 
 from tqdm import tqdm
 
+from src.domain import SPLITS
 from src.errors import UserError, run
 from src.files import replacing, write_json
 from src.params import read_params
-from src.preparation import SPLITS, Census, Rejected, judge
+from src.preparation import Census, Rejected, judge
 from src.review_files import ReviewWriter
-from src.tables import local_copy, read_table
+from src.sources import local_copy
+from src.tables import read_table
 
 OUTPUT = Path("data/prepare")
 METRICS = Path("metrics/data.json")

@@ -13,7 +13,7 @@ import pytest
 from ruamel.yaml import YAML
 from safetensors.numpy import load_file
 
-from src.preparation import SPLITS
+from src.domain import SPLITS
 from tests.conftest import SMALL, Project, copy_project
 
 

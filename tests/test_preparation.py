@@ -2,7 +2,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from src.preparation import REPEAT, SPLITS, Census, Kept, Rejected, judge, read_rating
+from src.domain import SPLITS
+from src.preparation import REPEAT, Census, Kept, Rejected, judge, read_rating
 from src.tables import Row
 
 CELLS = st.one_of(st.none(), st.text(max_size=8), st.integers(-2, 7), st.floats(), st.booleans())

@@ -7,12 +7,13 @@ from ruamel.yaml import YAML
 
 from src.baselines import Texts, logistic_regressions
 from src.cleaning import make_cleaner
+from src.domain import TRUTH
 from src.metrics import outcome
 from src.model import ReviewModel
 from src.preparation import Kept, judge
 from src.reviews import Reviews
 from src.synthesis import CONTRASTS, LEVELS, NOW, OPENINGS, TURNS, star_probabilities, synthesize
-from src.tables import TRUTH, Row
+from src.tables import Row
 from src.training import be_deterministic, predict, train
 from src.vocabulary import FIRST_WORD, UNKNOWN, choose_words, count_words
 from tests.conftest import ROOT

@@ -9,7 +9,8 @@ import pandas as pd
 import pytest
 
 from src.errors import UserError
-from src.tables import local_copy, read_table
+from src.sources import local_copy
+from src.tables import read_table
 
 REVIEWS = [("good, really", "5"), ('says "no"\nand leaves', "1"), ("schön 😀", "4")]
 
