@@ -7,6 +7,7 @@ import numpy as np
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
 
+from src.errors import UserError
 from src.metrics import outcome
 from src.params import Baseline
 
@@ -32,14 +33,20 @@ def logistic_regressions(
 ) -> Iterator[tuple[str, np.ndarray, float]]:
     """Give a name, the probabilities of `test`, float [reviews, classes], and C, plain and with balanced classes.
 
-    C is chosen by the log loss on `valid`. A class that never occurred gets the probability 0.
+    C is chosen by the log loss on `valid`. A class that never occurred gets the probability 0, and with one class alone
+    there is nothing to give.
+
+    Raises:
+        UserError: no word stands in enough reviews.
     """
+    if len(np.unique(train.labels)) == 1:
+        return
     vectorizer = TfidfVectorizer(ngram_range=(1, settings.ngrams), min_df=settings.min_count, sublinear_tf=True)
-    seen, held_out, unseen = (
-        vectorizer.fit_transform(train.texts),
-        vectorizer.transform(valid.texts),
-        vectorizer.transform(test),
-    )
+    try:
+        seen = vectorizer.fit_transform(train.texts)
+    except ValueError:
+        raise UserError(f"no word stands in {settings.min_count} reviews; lower baseline.min_count") from None
+    held_out, unseen = vectorizer.transform(valid.texts), vectorizer.transform(test)
     for name, weight in (("tfidf", None), ("tfidf_balanced", "balanced")):
         best_loss, best, best_strength = np.inf, np.empty(0), 0.0
         for strength in settings.strengths:

@@ -68,8 +68,8 @@ class _KeptWords(dict[str, str]):
         if word[0] in "!?":
             return word[0]
         if self._squeeze and ELONGATION.search(word):
-            short = ELONGATION.sub(r"\1", word)
-            word = short if short in self._function_words else ELONGATION.sub(r"\1\1", word)
+            single, double = ELONGATION.sub(r"\1", word), ELONGATION.sub(r"\1\1", word)
+            word = single if single in self._function_words and double not in self._function_words else double
         word = ENGLISH_ENDING.sub("", word)
         if word.endswith("n't"):
             return "" if self._drop_negations else word
@@ -79,7 +79,7 @@ class _KeptWords(dict[str, str]):
         return "" if stem in self._stop else stem
 
     def _last_stem(self, word: str) -> str:
-        while (stem := self._stem(word)) != word:
+        while (stem := ENGLISH_ENDING.sub("", self._stem(word)).strip("'")) != word:
             word = stem
         return word
 

@@ -15,4 +15,4 @@ def run(main: Callable[[], None]) -> None:
     except UserError as error:
         sys.exit(f"error: {error}")
     except KeyboardInterrupt:
-        sys.exit("error: interrupted; nothing half-written was kept")
+        sys.exit("error: interrupted")

@@ -23,7 +23,7 @@ def score_table(outcomes: dict[str, Outcome], classes: int, bins: int, resamples
 
 def confusion_table(result: Outcome, stars: list[int]) -> pd.DataFrame:
     """Reviews for each pair of actual and predicted stars, pairs that do not occur included."""
-    counts = confusion(result.truth, result.predicted, len(stars))
+    counts = confusion(result.labels, result.predicted, len(stars))
     pairs = [(actual, predicted) for actual in stars for predicted in stars]
     return pd.DataFrame(pairs, columns=["actual", "predicted"]).assign(reviews=counts.ravel())
 
@@ -35,7 +35,7 @@ def reliability_table(result: Outcome, bins: int) -> pd.DataFrame:
 
 def star_table(result: Outcome, stars: list[int]) -> pd.DataFrame:
     """F1 and number of reviews of each star; 0 for one that neither occurs nor is predicted."""
-    counts = confusion(result.truth, result.predicted, len(stars))
+    counts = confusion(result.labels, result.predicted, len(stars))
     f1 = np.nan_to_num(f1_scores(counts)).round(DIGITS)
     return pd.DataFrame({"star": stars, "f1": f1, "reviews": counts.sum(axis=1)})
 

@@ -1,5 +1,6 @@
 """Writing that is never half done: everything is written aside and renamed when complete."""
 
+import csv
 import json
 import shutil
 from collections.abc import Iterator
@@ -21,7 +22,8 @@ def replacing(path: Path) -> Iterator[Path]:
     _remove(aside)
     try:
         yield aside
-        _remove(path)
+        if path.is_dir():
+            _remove(path)
         aside.replace(path)
     finally:
         _remove(aside)
@@ -35,9 +37,9 @@ def write_json(path: Path, value: Any) -> None:
 
 
 def write_csv(path: Path, table: pd.DataFrame) -> None:
-    """Write a table with \\n at its line ends on every platform."""
+    """Write a table with text in quotes and \\n at its line ends on every platform."""
     with replacing(path) as aside:
-        table.to_csv(aside, index=False, lineterminator="\n")
+        table.to_csv(aside, index=False, quoting=csv.QUOTE_NONNUMERIC, lineterminator="\n")
 
 
 def read_json(path: Path) -> Any:

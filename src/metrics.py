@@ -11,11 +11,11 @@ SMALLEST = np.finfo(np.float64).tiny
 class Outcome(NamedTuple):
     """What the metrics of a review need.
 
-    truth, predicted: int [reviews], classes. loss: float [reviews], -log of the true class's probability.
-    confidence: float [reviews], the largest probability.
+    labels, predicted: int [reviews], the true and the likeliest class. loss: float [reviews], -log of the true class's
+    probability. confidence: float [reviews], the largest probability.
     """
 
-    truth: np.ndarray
+    labels: np.ndarray
     predicted: np.ndarray
     loss: np.ndarray
     confidence: np.ndarray
@@ -29,9 +29,9 @@ def outcome(probabilities: np.ndarray, labels: np.ndarray) -> Outcome:
     return Outcome(labels, predicted, loss, probabilities[reviews, predicted])
 
 
-def confusion(truth: np.ndarray, predicted: np.ndarray, classes: int) -> np.ndarray:
+def confusion(labels: np.ndarray, predicted: np.ndarray, classes: int) -> np.ndarray:
     """Count the reviews of each true class (rows) and predicted class (columns)."""
-    return np.bincount(truth * classes + predicted, minlength=classes**2).reshape(classes, classes)
+    return np.bincount(labels * classes + predicted, minlength=classes**2).reshape(classes, classes)
 
 
 def accuracy(counts: np.ndarray) -> float:
@@ -73,7 +73,7 @@ def reliability(result: Outcome, bins: int) -> list[tuple[float, float, int]]:
     place = np.minimum((result.confidence * bins).astype(int), bins - 1)
     counts = np.bincount(place, minlength=bins)
     confidence = np.bincount(place, result.confidence, minlength=bins)
-    right = np.bincount(place, result.truth == result.predicted, minlength=bins)
+    right = np.bincount(place, result.labels == result.predicted, minlength=bins)
     return [(confidence[i] / counts[i], right[i] / counts[i], int(counts[i])) for i in np.flatnonzero(counts)]
 
 
@@ -83,12 +83,12 @@ def expected_calibration_error(result: Outcome, bins: int) -> float:
     Source: Guo, Pleiss, Sun and Weinberger, ICML 2017, equation 3.
     """
     table = reliability(result, bins)
-    return sum(count * abs(confidence - right) for confidence, right, count in table) / len(result.truth)
+    return sum(count * abs(confidence - right) for confidence, right, count in table) / len(result.labels)
 
 
 def scores(result: Outcome, classes: int, bins: int) -> dict[str, float]:
     """Every metric of one set of predictions."""
-    counts = confusion(result.truth, result.predicted, classes)
+    counts = confusion(result.labels, result.predicted, classes)
     return {
         "accuracy": accuracy(counts),
         "macro_f1": macro_f1(counts),
@@ -107,7 +107,7 @@ def intervals(
     Source: Efron and Tibshirani, An Introduction to the Bootstrap (1993), p. 170.
     """
     random = np.random.default_rng(seed)
-    reviews = len(result.truth)
+    reviews = len(result.labels)
     drawn = []
     for _ in range(resamples):
         rows = random.integers(reviews, size=reviews)

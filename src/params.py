@@ -34,7 +34,7 @@ class Data(Section):
     language: Language
     format: Literal["auto", "csv", "jsonl", "parquet"]
     encoding: Annotated[str, Field(min_length=1)]
-    separator: Annotated[str, Field(min_length=1)]
+    separator: Annotated[str, Field(pattern=r'^(auto|[^"\r\n])$')]
     url_timeout: Annotated[float, Field(gt=0)]
     url_max_mb: Count
 

@@ -47,13 +47,27 @@ class Rejected(NamedTuple):
 
 def read_rating(value: Any) -> int | None:
     """Read 1 to 5 stars from "4", 4.0, " 5 " and the like; None for anything else."""
-    if isinstance(value, bool):
+    if isinstance(value, bool) or "_" in str(value):
         return None
     try:
         number = float(value)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         return None
     return int(number) if number in STARS else None
+
+
+def read_text(value: Any) -> str | None:
+    """Read a cell as text without white space around it: '' for a missing one, None for what is no text.
+
+    A lone surrogate, which no file can hold, becomes a question mark.
+    """
+    if value is None or value != value:
+        return ""
+    if isinstance(value, bytes):
+        value = value.decode("utf-8", "replace")
+    if not isinstance(value, str | int | float) or isinstance(value, bool):
+        return None
+    return str(value).encode("utf-8", "replace").decode().strip()
 
 
 def split_of(key: int, valid_share: float, test_share: float) -> str:
@@ -77,10 +91,10 @@ def judge(
     secret = blake2b(salt.encode(), digest_size=32).digest()
     seen: dict[bytes, tuple[int, str]] = {}
     for row in rows:
-        text, rating = _text(row.text), read_rating(row.rating)
+        text, rating = read_text(row.text), read_rating(row.rating)
         split = SPLIT_NAMES.get(str(row.split).strip().lower()) if split_given else ""
         reason = row.problem or _reason(text, rating, row.rating, split)
-        if reason is None and rating is not None and split is not None:
+        if reason is None and text and rating is not None and split is not None:
             digest = blake2b(same_text(text).encode(), key=secret, digest_size=16).digest()
             key = int.from_bytes(digest[:8], "big")
             split = split or split_of(key, valid_share, test_share)
@@ -146,16 +160,9 @@ class Census:
         }
 
 
-def _text(value: Any) -> str:
-    """A cell as text; '' for a missing one, and for a lone surrogate, which no file can hold, a question mark."""
-    if value is None or value != value:
-        return ""
-    return str(value).encode("utf-8", "replace").decode().strip()
-
-
-def _reason(text: str, rating: int | None, raw_rating: Any, split: str | None) -> str | None:
+def _reason(text: str | None, rating: int | None, raw_rating: Any, split: str | None) -> str | None:
     if not text:
-        return "no text"
+        return "no text" if text == "" else "text is not text"
     if rating is None:
         missing = raw_rating is None or raw_rating != raw_rating or not str(raw_rating).strip()
         return "no rating" if missing else "rating is not 1, 2, 3, 4 or 5"

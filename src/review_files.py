@@ -48,11 +48,11 @@ class ReviewWriter:
         self._part = []
 
 
-def read_parts(path: Path, columns: list[str] | None = None) -> Iterator[pa.RecordBatch]:
+def read_parts(path: Path) -> Iterator[pa.RecordBatch]:
     """Read a file of reviews part by part, with a bar in a terminal."""
     file = pq.ParquetFile(path)
     parts = math.ceil(file.metadata.num_rows / PART)
-    yield from tqdm(file.iter_batches(PART, columns=columns), path.stem, parts, leave=False, disable=None)
+    yield from tqdm(file.iter_batches(PART), path.stem, parts, leave=False, disable=None)
 
 
 def map_texts(source: Path, target: Path, change: Callable[[str], str]) -> None:

@@ -3,15 +3,18 @@
 import codecs
 import gzip
 import io
-import urllib.error
 import urllib.request
 import zipfile
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
+from http.client import HTTPException
 from pathlib import Path, PurePosixPath
 from tempfile import TemporaryDirectory
 from typing import IO
 from urllib.parse import urlsplit
+
+import pyarrow as pa
 
 from src.errors import UserError
 from src.params import Data
@@ -61,15 +64,16 @@ def find_encoding(path: Path) -> str:
         start = file.read(4)
         if start.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
             return "utf-16"
+        if start.startswith(codecs.BOM_UTF8):
+            return "utf-8-sig"
         decoder = codecs.getincrementaldecoder("utf-8")()
         try:
             decoder.decode(start)
             while block := file.read(1 << 20):
                 decoder.decode(block)
-            decoder.decode(b"", final=True)
         except UnicodeDecodeError:
             return "cp1252"
-    return "utf-8-sig"
+    return "utf-8"
 
 
 @contextmanager
@@ -81,6 +85,15 @@ def open_text(path: Path, encoding: str) -> Iterator[IO[str]]:
         except LookupError:
             raise UserError(f"{encoding}: unknown encoding; set data.encoding") from None
         yield text
+
+
+@contextmanager
+def readable(path: Path) -> Iterator[None]:
+    """Turn what a damaged file does to its reader into a UserError."""
+    try:
+        yield
+    except (OSError, EOFError, zlib.error, zipfile.BadZipFile, pa.ArrowException) as error:
+        raise UserError(f"{path}: cannot be read ({error}); is it complete, and what its name says?") from None
 
 
 def _download(url: str, path: Path, data: Data) -> None:
@@ -96,5 +109,5 @@ def _download(url: str, path: Path, data: Data) -> None:
                 file.write(block)
             if size and file.tell() != size:
                 raise UserError(f"{url}: cut off after {file.tell()} of {size} bytes; try again")
-    except (urllib.error.URLError, OSError) as error:
+    except (OSError, HTTPException) as error:
         raise UserError(f"{url}: cannot be downloaded ({error}); check data.path") from None

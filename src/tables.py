@@ -8,13 +8,12 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import pyarrow as pa
 import pyarrow.parquet as pq
 
 from src.domain import TRUTH
 from src.errors import UserError
 from src.params import Data
-from src.sources import find_encoding, open_bytes, open_text
+from src.sources import find_encoding, open_bytes, open_text, readable
 
 SEPARATORS = (",", ";", "\t", "|")
 FORMATS = {
@@ -58,12 +57,18 @@ def read_table(path: Path, data: Data) -> Table:
     """
     kind = data.format if data.format != "auto" else _format_of(path)
     if kind == "parquet":
-        return Table(_parquet_rows(path, data))
-    encoding = data.encoding if data.encoding != "auto" else find_encoding(path)
-    if kind == "jsonl":
-        return Table(_jsonl_rows(path, encoding, data), encoding)
-    separator = data.separator if data.separator != "auto" else _find_separator(path, encoding, data)
-    return Table(_csv_rows(path, encoding, separator, data), encoding, separator)
+        return Table(_guarded(path, _parquet_rows(path, data)))
+    with readable(path):
+        encoding = data.encoding if data.encoding != "auto" else find_encoding(path)
+        if kind == "jsonl":
+            return Table(_guarded(path, _jsonl_rows(path, encoding, data)), encoding)
+        separator = data.separator if data.separator != "auto" else _find_separator(path, encoding, data)
+    return Table(_guarded(path, _csv_rows(path, encoding, separator, data)), encoding, separator)
+
+
+def _guarded(path: Path, rows: Iterator[Row]) -> Iterator[Row]:
+    with readable(path):
+        yield from rows
 
 
 def _format_of(path: Path) -> str:
@@ -97,19 +102,24 @@ def _columns(path: Path, names: list[str], data: Data) -> tuple[list[int], list[
             near = get_close_matches(name, names, n=1, cutoff=0)
             hint = f"; nearest to it: {near[0]}" if near else ""
             raise UserError(f"{path}: no column {name} (data.{key}); there are: {', '.join(names)}{hint}")
+        if names.count(name) > 1:
+            raise UserError(f"{path}: {names.count(name)} columns are called {name} (data.{key}); rename all but one")
     truth = [names.index(name) for name in TRUTH] if set(TRUTH) <= set(names) else []
     return [names.index(name) for name in wanted.values()], truth
 
 
-def _row(number: int, fields: list[Any], positions: list[int], truth: list[int]) -> Row:
-    probabilities = None
-    if truth:
-        try:
-            probabilities = tuple(float(fields[position]) for position in truth)
-        except (TypeError, ValueError):
-            return Row(number, problem="true probabilities are not numbers")
-    text, rating, split = (*(fields[position] for position in positions), None)[:3]
-    return Row(number, text, rating, split, probabilities)
+def _row(number: int, cells: list[Any], truth: list[Any]) -> Row:
+    """A row from its text, rating and (where asked for) split, and from its true probabilities, if it has any."""
+    text, rating, split = (*cells, None)[:3]
+    if all(value in (None, "") for value in truth):
+        return Row(number, text, rating, split)
+    try:
+        probabilities = tuple(float(value) for value in truth)
+    except (TypeError, ValueError):
+        probabilities = ()
+    if min(probabilities, default=-1) >= 0 and abs(sum(probabilities) - 1) < 0.001:
+        return Row(number, text, rating, split, probabilities)
+    return Row(number, text, rating, split, problem="true probabilities are not shares that sum to 1")
 
 
 def _csv_rows(path: Path, encoding: str, separator: str, data: Data) -> Iterator[Row]:
@@ -121,12 +131,17 @@ def _csv_rows(path: Path, encoding: str, separator: str, data: Data) -> Iterator
         positions, truth = _columns(path, header, data)
         for number, fields in enumerate(filter(None, reader), 1):
             if len(fields) == len(header):
-                yield _row(number, fields, positions, truth)
-            else:
-                yield Row(number, separator.join(fields), problem="wrong number of fields")
+                yield _row(number, [fields[i] for i in positions], [fields[i] for i in truth])
+                continue
+            problem = "wrong number of fields"
+            if any("\n" in field for field in fields):
+                problem += " over several lines: a quote may be left open"
+            yield Row(number, separator.join(fields), problem=problem)
 
 
 def _jsonl_rows(path: Path, encoding: str, data: Data) -> Iterator[Row]:
+    names = [data.text_column, data.rating_column, *([data.split_column] if data.split_column else [])]
+    seen: dict[str, None] = {}
     with open_text(path, encoding) as file:
         lines = (line for line in file if line.strip())
         for number, line in enumerate(lines, 1):
@@ -134,32 +149,25 @@ def _jsonl_rows(path: Path, encoding: str, data: Data) -> Iterator[Row]:
                 record = json.loads(line)
             except (ValueError, RecursionError):
                 record = None
-            if not isinstance(record, dict):
+            if isinstance(record, dict):
+                seen |= dict.fromkeys(record)
+                yield _row(number, [record.get(name) for name in names], [record.get(name) for name in TRUTH])
+            else:
                 yield Row(number, line, problem="not a JSON object")
-                continue
-            if number == 1:
-                _columns(path, list(record), data)
-            names = [data.text_column, data.rating_column]
-            names += [data.split_column] if data.split_column else []
-            truth = TRUTH if set(TRUTH) <= record.keys() else ()
-            fields = [record.get(name) for name in (*names, *truth)]
-            yield _row(number, fields, list(range(len(names))), list(range(len(names), len(fields))))
+    # A record may lack a column; the whole file may not.
+    _columns(path, list(seen), data)
 
 
 def _parquet_rows(path: Path, data: Data) -> Iterator[Row]:
     with open_bytes(path) as file:
         # Parquet is read from its end, which a compressed stream cannot do.
         source = file if path.suffix.lower() not in (".gz", ".zip") else io.BytesIO(file.read())
-        try:
-            table = pq.ParquetFile(source)
-        except pa.ArrowInvalid as error:
-            raise UserError(f"{path}: not a Parquet file ({error})") from None
+        table = pq.ParquetFile(source)
         names = table.schema_arrow.names
         positions, truth = _columns(path, names, data)
-        wanted = [names[position] for position in positions + truth]
+        wanted = [names[i] for i in positions + truth]
         number = 0
         for batch in table.iter_batches(columns=wanted):
-            for fields in zip(*(batch.column(name).to_pylist() for name in wanted), strict=True):
+            for cells in zip(*(batch.column(name).to_pylist() for name in wanted), strict=True):
                 number += 1
-                count = len(positions)
-                yield _row(number, list(fields), list(range(count)), list(range(count, len(wanted))))
+                yield _row(number, list(cells[: len(positions)]), list(cells[len(positions) :]))

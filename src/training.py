@@ -12,6 +12,7 @@ from torch import Tensor
 from torch.nn import functional
 from tqdm import tqdm
 
+from src.errors import UserError
 from src.metrics import confusion, macro_f1, outcome
 from src.model import ReviewModel
 from src.params import Train
@@ -19,11 +20,10 @@ from src.reviews import Reviews, batches_by_length, pad, shuffled_batches
 from src.seeds import seed_for
 
 READING_BATCH = 256
-DIGITS = 6
 
 
 class Epoch(NamedTuple):
-    """Figures of an epoch, counted from 1; losses are means over reviews, in nats; all rounded to six digits."""
+    """Figures of an epoch, counted from 1, to six significant digits; losses are means over reviews, in nats."""
 
     number: int
     learning_rate: float
@@ -56,8 +56,10 @@ def train(
     lengths = reviews.lengths
     steps = math.ceil(len(rows) / settings.batch_size) * settings.epochs
     optimiser = torch.optim.AdamW(model.parameters(), lr=settings.lr, weight_decay=settings.weight_decay, fused=True)
+    # OneCycleLR divides by zero where the warm-up is one step exactly.
+    warmup = settings.warmup if settings.warmup * steps != 1 else 1.5 / steps
     schedule = torch.optim.lr_scheduler.OneCycleLR(
-        optimiser, settings.lr, total_steps=steps, pct_start=settings.warmup, cycle_momentum=False
+        optimiser, settings.lr, total_steps=steps, pct_start=warmup, cycle_momentum=False
     )
     best, best_weights = None, model.state_dict()
     for number in range(1, settings.epochs + 1):
@@ -78,10 +80,10 @@ def train(
         result = outcome(probabilities, valid.labels)
         epoch = Epoch(
             number,
-            learning_rate=round(float(schedule.get_last_lr()[0]), DIGITS),
-            train_loss=round(total / len(rows), DIGITS),
-            valid_loss=round(float(result.loss.mean()), DIGITS),
-            valid_macro_f1=round(macro_f1(confusion(result.truth, result.predicted, len(log_prior_shift))), DIGITS),
+            learning_rate=_rounded(float(schedule.get_last_lr()[0])),
+            train_loss=_rounded(total / len(rows)),
+            valid_loss=_rounded(float(result.loss.mean())),
+            valid_macro_f1=_rounded(macro_f1(confusion(result.labels, result.predicted, len(log_prior_shift)))),
         )
         report(epoch)
         if best is None or epoch.valid_loss < best.valid_loss:
@@ -106,10 +108,20 @@ def predict(model: ReviewModel, reviews: Reviews, log_prior_shift: np.ndarray) -
 
 
 def choose_device(name: str) -> torch.device:
-    """The device named, or for auto the GPU when there is one."""
+    """The device named, or for auto the GPU when there is one.
+
+    Raises:
+        UserError: cuda is asked for and there is none.
+    """
+    if name == "cuda" and not torch.cuda.is_available():
+        raise UserError("train.device: no CUDA device here; set it to auto or cpu")
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     return torch.device(name)
+
+
+def _rounded(value: float) -> float:
+    return float(f"{value:.6g}")
 
 
 def _tensors(reviews: Reviews, rows: np.ndarray, device: torch.device) -> tuple[Tensor, Tensor]:

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pandas as pd
 from sklearn.preprocessing import LabelEncoder
+from threadpoolctl import threadpool_limits
 
 from src.baselines import Texts, logistic_regressions, majority
 from src.domain import STARS
@@ -23,6 +24,7 @@ def main() -> None:
         table = pd.read_parquet(INPUT / f"{split}.parquet", columns=["text", "rating"])
         return Texts(table.text.tolist(), labels.transform(table.rating))
 
+    threadpool_limits(1)  # the order in which threads add up would show in the last digits
     train, valid, test = read("train"), read("valid"), read("test")
     predictions = {"majority": majority(train.labels, len(test.texts), len(STARS))}
     for name, probabilities, strength in logistic_regressions(train, valid, test.texts, len(STARS), params.baseline):

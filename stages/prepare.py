@@ -27,9 +27,8 @@ def main() -> None:
         aside.mkdir()
         table = read_table(files.enter_context(local_copy(data.path, data)), data)
         writers = {split: files.enter_context(ReviewWriter(aside / f"{split}.parquet")) for split in SPLITS}
-        rejects = csv.writer(
-            files.enter_context((aside / "rejects.csv").open("w", encoding="utf-8", newline="")), lineterminator="\n"
-        )
+        rejects_file = (aside / "rejects.csv").open("w", encoding="utf-8", errors="replace", newline="")
+        rejects = csv.writer(files.enter_context(rejects_file), quoting=csv.QUOTE_ALL, lineterminator="\n")
         rejects.writerow(["row", "reason", "rating", "text"])
         verdicts = judge(
             table.rows, settings.valid_share, settings.test_share, settings.salt, data.split_column is not None

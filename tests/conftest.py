@@ -49,7 +49,6 @@ class Project:
         self.env = os.environ | {
             "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
             "DVC_NO_ANALYTICS": "1",
-            "OMP_NUM_THREADS": "1",
             "GIT_CONFIG_GLOBAL": os.devnull,
             **{
                 f"GIT_{who}_{what}": "test@example.org" for who in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")

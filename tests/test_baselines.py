@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 
 from src.baselines import Texts, logistic_regressions, majority
+from src.errors import UserError
 from src.params import Baseline
 
 SETTINGS = Baseline(ngrams=2, min_count=1, strengths=[0.01, 10.0])
@@ -22,3 +23,14 @@ def test_logistic_regression_tells_words_apart_and_knows_no_class_that_it_never_
         np.testing.assert_allclose(probabilities.sum(axis=1), 1)
         assert (probabilities[:, 1:4] == 0).all()
         assert strength == pytest.approx(10)
+
+
+def test_one_class_leaves_nothing_to_tell_apart():
+    train = Texts(["good", "better"], np.array([4, 4]))
+    assert list(logistic_regressions(train, train, ["good"], 5, SETTINGS)) == []
+
+
+def test_texts_without_a_common_word_are_refused():
+    train = Texts(["good", "bad"], np.array([4, 0]))
+    with pytest.raises(UserError, match=r"lower baseline\.min_count"):
+        list(logistic_regressions(train, train, ["good"], 5, SETTINGS.model_copy(update={"min_count": 2})))

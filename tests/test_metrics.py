@@ -73,7 +73,7 @@ def test_intervals_cover_the_truth_as_often_as_they_say():
         right = np.random.default_rng(seed).random(200) < truth
         probabilities = np.where(right[:, None], [0.4, 0.6], [0.6, 0.4])
         result = outcome(probabilities, np.ones(200, int))
-        low, high = intervals(lambda drawn: {"accuracy": (drawn.truth == drawn.predicted).mean()}, result, 200, seed)[
+        low, high = intervals(lambda drawn: {"accuracy": (drawn.labels == drawn.predicted).mean()}, result, 200, seed)[
             "accuracy"
         ]
         covered += low <= truth <= high

@@ -10,10 +10,10 @@ CELLS = ("lstm", "gru", "rnn")
 POOLINGS = ("max_mean", "max", "mean", "last")
 
 
-def build(**changes):
+def build(seed=0, **changes):
     settings = {"cell": "lstm", "embedding": 6, "hidden": 5, "layers": 1, "directions": 2, "pooling": "max_mean"}
     settings |= {"dropout": 0.5, "word_dropout": 0.5}
-    torch.manual_seed(0)
+    torch.manual_seed(seed)
     return ReviewModel(Model(**(settings | changes)), words=20, classes=5).eval()
 
 
@@ -71,6 +71,7 @@ def test_dropout_works_in_training_alone():
 
 
 def test_the_seed_decides_the_weights():
-    one, same = build().state_dict(), build().state_dict()
+    one, same, other = (build(seed).state_dict() for seed in (0, 0, 1))
     assert all(torch.equal(one[name], same[name]) for name in one)
+    assert not torch.equal(one["output.weight"], other["output.weight"])
     assert not one["embedding.weight"][0].any()

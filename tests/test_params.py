@@ -21,6 +21,7 @@ def test_the_committed_file_is_valid():
         ({"train.epochs": True}, "train.epochs: "),
         ({"model.cell": "lstn"}, "model.cell: input should be 'lstm', 'gru' or 'rnn', not 'lstn'"),
         ({"prepare.valid_share": 0.5, "prepare.test_share": 0.5}, "nothing is left to train on"),
+        ({"data.separator": "\\t"}, "data.separator: "),
         ({"clean.keep_emoji": "yes"}, "clean.keep_emoji: "),
     ],
 )

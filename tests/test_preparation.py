@@ -3,7 +3,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from src.domain import SPLITS
-from src.preparation import REPEAT, Census, Kept, Rejected, judge, read_rating
+from src.preparation import REPEAT, Census, Kept, Rejected, judge, read_rating, read_text
 from src.tables import Row
 
 CELLS = st.one_of(st.none(), st.text(max_size=8), st.integers(-2, 7), st.floats(), st.booleans())
@@ -29,7 +29,9 @@ def test_ratings_that_are_read(value):
     assert read_rating(value) == 4
 
 
-@pytest.mark.parametrize("value", [None, "", "five", 0, 6, 3.5, "3.5", -1, 1e9, float("nan"), True, [], "nan", "inf"])
+@pytest.mark.parametrize(
+    "value", [None, "", "five", 0, 6, 3.5, "3.5", -1, 1e9, float("nan"), True, [], "nan", "inf", 10**400, "0_5"]
+)
 def test_ratings_that_are_not(value):
     assert read_rating(value) is None
 
@@ -51,6 +53,20 @@ def test_every_row_gets_a_reason_or_a_split():
     assert counts["rows"] == {"read": 8, "used": 3, "rejected": 4, "repeats": 1, "conflicts": 3}
     assert counts["rejected"] == {"no text": 2, "no rating": 1, "rating is not 1, 2, 3, 4 or 5": 1}
     assert counts["stars"] == {"1": 0, "2": 0, "3": 1, "4": 1, "5": 1}
+
+
+@pytest.mark.parametrize(
+    ("cell", "text"),
+    [(" a ", "a"), (None, ""), (float("nan"), ""), (12, "12"), (b"gut \xc3\xa4", "gut ä"), ("\ud83d!", "?!")],
+)
+def test_cells_that_are_text(cell, text):
+    assert read_text(cell) == text
+
+
+@pytest.mark.parametrize("cell", [True, ["a"], {"en": "a"}])
+def test_cells_that_are_no_text_are_rejected(cell):
+    assert read_text(cell) is None
+    assert verdicts([(cell, 5)])[0].reason == "text is not text"
 
 
 @given(TABLES)

@@ -12,32 +12,22 @@ from tests.conftest import ROOT, Project, copy_project
 
 FOLDER = os.environ.get("REVIEWS_REAL_DATA")
 pytestmark = pytest.mark.skipif(not FOLDER, reason="REVIEWS_REAL_DATA is not set: real reviews are not tested")
-TABLES = {
-    "canva": ("canva.csv", "content", "score", "english", 1500),
-    "productivity15": ("productivity15.csv", "content", "score", "english", 8055),
-    "yelp10k": ("yelp10k.csv", "text", "stars", "english", 10000),
-    "marc_de": ("marc_de.csv", "text", "stars", "german", 17436),
-}
+TABLES = YAML(typ="safe").load(ROOT / "benchmarks/quality.yaml")
+ROWS = {"canva": 1500, "productivity15": 8055, "yelp10k": 10000, "marc_de": 17436}
 
 
 def point_at(project: Project, name: str, **changes: dict[str, object]) -> None:
     """Change parameters alone, so that the pipeline reads this table."""
-    file, text, rating, language, _ = TABLES[name]
     params = YAML(typ="safe").load(ROOT / "params.yaml")
-    params["data"] |= {
-        "path": str(Path(str(FOLDER)) / file),
-        "text_column": text,
-        "rating_column": rating,
-        "split_column": "split",
-        "language": language,
-    }
+    params["data"] |= TABLES[name]["data"]
+    params["data"]["path"] = str(Path(str(FOLDER)) / params["data"]["path"])
     params["synthesize"]["reviews"] = 10
     for section, values in changes.items():
         params[section] |= values
     YAML().dump(params, project.path / "params.yaml")
 
 
-@pytest.mark.parametrize("name", TABLES)
+@pytest.mark.parametrize("name", ROWS)
 def test_a_table_goes_through_by_changing_parameters_alone(tmp_path, name):
     project = copy_project(tmp_path)
     point_at(
@@ -50,7 +40,7 @@ def test_a_table_goes_through_by_changing_parameters_alone(tmp_path, name):
     )
     project.run("dvc", "repro")
     data = json.loads((project.path / "metrics/data.json").read_text(encoding="utf-8"))
-    assert data["rows"]["read"] == TABLES[name][-1]
+    assert data["rows"]["read"] == ROWS[name]
     assert data["rows"]["rejected"] == data["overlap"] == 0
     assert 0 < json.loads((project.path / "metrics/test.json").read_text(encoding="utf-8"))["log_loss"] < 2
 

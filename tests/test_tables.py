@@ -1,3 +1,4 @@
+import codecs
 import gzip
 import json
 import threading
@@ -90,26 +91,55 @@ def test_a_missing_column_is_named_beside_its_nearest(tmp_path, data):
     ("name", "content", "says"),
     [
         ("a.csv", b"", "empty"),
+        ("a.csv", b"content,score,content\n", "2 columns are called content"),
         ("a.xlsx", b"", r"unknown kind of file .*data\.format"),
-        ("a.parquet", b"no parquet", "not a Parquet file"),
+        ("a.parquet", b"no parquet", "cannot be read"),
+        ("a.csv.gz", b"not gzip", "cannot be read"),
+        ("a.csv.gz", gzip.compress(write_csv().encode() * 100)[:-9], "cannot be read"),
+        ("a.csv.zip", b"not zip", "cannot be read"),
+        ("a.jsonl", b"broken\n", "no column content"),
+        ("a.jsonl", b'{"contents": "good", "score": 5}\n', "no column content .*nearest to it: contents"),
     ],
 )
 def test_an_unreadable_file_is_one_clear_line(tmp_path, data, name, content, says):
     path = tmp_path / name
     path.write_bytes(content)
-    with pytest.raises(UserError, match=says):
+    with pytest.raises(UserError, match=says) as error:
         read(path, data)
+    assert "\n" not in str(error.value)
+
+
+def test_a_record_may_lack_a_column(tmp_path, data):
+    path = tmp_path / "a.jsonl"
+    path.write_text('{"content": "good"}\n{"content": "bad", "score": 1}\n', encoding="utf-8")
+    assert read(path, data) == [("good", None), ("bad", 1)]
+
+
+def test_a_quote_left_open_is_hinted_at(tmp_path, data):
+    path = tmp_path / "a.csv"
+    path.write_text('content,score\n"good,5\nbad,1\n', encoding="utf-8")
+    assert [row.problem for row in read_table(path, data).rows] == [
+        "wrong number of fields over several lines: a quote may be left open"
+    ]
+
+
+@pytest.mark.parametrize(("start", "encoding"), [(codecs.BOM_UTF8, "utf-8-sig"), (b"", "cp1252")])
+def test_a_broken_byte_does_not_overrule_the_byte_order_mark(tmp_path, data, start, encoding):
+    path = tmp_path / "a.csv"
+    path.write_bytes(start + b"content,score\nbad \xff,1\n")
+    assert read_table(path, data).encoding == encoding
+    assert read(path, data)[0][1] == "1"
 
 
 def test_true_probabilities_travel_with_the_row(tmp_path, data):
     path = tmp_path / "a.csv"
-    path.write_text(
-        "content,score,true_p1,true_p2,true_p3,true_p4,true_p5\ngood,5,0,0,0,.25,.75\nbad,1,1,0,0,0,x\n",
-        encoding="utf-8",
-    )
-    first, second = read_table(path, data).rows
-    assert first.truth == (0, 0, 0, 0.25, 0.75)
-    assert second.problem == "true probabilities are not numbers"
+    lines = ["0,0,0,.25,.75", ",,,,", "1,0,0,0,x", "nan,0,0,0,1", "2,-1,0,0,0", "0,0,0,0,.5"]
+    header = "content,score,true_p1,true_p2,true_p3,true_p4,true_p5\n"
+    path.write_text(header + "".join(f"good,5,{line}\n" for line in lines), encoding="utf-8")
+    rows = list(read_table(path, data).rows)
+    assert [row.truth for row in rows] == [(0, 0, 0, 0.25, 0.75), *[None] * 5]
+    assert [row.problem for row in rows] == [None] * 2 + ["true probabilities are not shares that sum to 1"] * 4
+    assert {row.text for row in rows} == {"good"}
 
 
 class Answers(BaseHTTPRequestHandler):

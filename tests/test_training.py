@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 import torch
 
+from src.errors import UserError
 from src.metrics import outcome
 from src.model import ReviewModel
 from src.params import check_params
@@ -108,6 +109,16 @@ def test_taking_the_shift_of_the_prior_out_mends_the_log_loss_of_a_balanced_mode
     assert corrected < raw - 0.02
 
 
+@pytest.mark.parametrize(("count", "epochs", "warmup"), [(1, 1, 0.5), (60, 1, 0.2), (20, 1, 0.5), (16, 10, 0.1)])
+def test_a_schedule_of_few_steps_works(count, epochs, warmup):
+    reviews = order_decides(count, 1)
+    params = settings(**{"train.epochs": epochs, "train.warmup": warmup, "train.batch_size": 10 if count == 20 else 16})
+    assert np.isfinite(run(reviews, reviews, params)[1].valid_loss)
+
+
 def test_auto_takes_the_gpu_when_there_is_one():
     assert choose_device("auto").type == ("cuda" if torch.cuda.is_available() else "cpu")
     assert choose_device("cpu").type == "cpu"
+    if not torch.cuda.is_available():
+        with pytest.raises(UserError, match="no CUDA device"):
+            choose_device("cuda")
