@@ -99,6 +99,8 @@ class Train(Section):
     weight_decay: Annotated[float, Field(ge=0)]
     warmup: Annotated[float, Field(gt=0, lt=1)]
     clip: Annotated[float, Field(gt=0)]
+    checkpoint_steps: Count
+    resume: bool
     threads: Count
     device: Literal["auto", "cpu", "cuda"]
 

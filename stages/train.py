@@ -1,11 +1,13 @@
 """Train the recurrent model; keep the epoch with the lowest validation loss."""
 
+import os
 from pathlib import Path
 
 import numpy as np
 import torch
 from safetensors.torch import save_file
 
+from src.checkpoints import Checkpoint, fingerprint, only_run
 from src.curves import Curves
 from src.errors import run
 from src.files import read_json, replacing, write_json
@@ -21,6 +23,8 @@ RESAMPLED = Path("data/resample")
 OUTPUT = Path("models/train")
 METRICS = Path("metrics/train.json")
 CURVES = Path("plots/train")
+# In the main repository, also for a queue worker in a folder of its own, so that a queued run goes on too.
+SCRATCH = Path(os.environ.get("DVC_ROOT", ".")) / ".checkpoints"
 
 
 def main() -> None:
@@ -34,15 +38,21 @@ def main() -> None:
 
     torch.manual_seed(seed_for(seed, "weights"))
     model = ReviewModel(params.model, words, len(shift)).to(choose_device(params.train.device))
-    with Curves(CURVES, METRICS) as curves:
-        best = train(model, train_split, rows, valid_split, shift, params.train, seed, curves.log_epoch)
-
-    with replacing(OUTPUT) as aside:
-        aside.mkdir()
-        save_file({name: values.cpu() for name, values in model.state_dict().items()}, aside / "model.safetensors")
-        write_json(aside / "model.json", {"model": params.model.model_dump(), "words": words})
-    losses = {"train_loss": best.train_loss, "valid_loss": best.valid_loss, "valid_macro_f1": best.valid_macro_f1}
-    write_json(METRICS, {"best_epoch": best.number, **losses})
+    values = [seed, params.model.model_dump(), params.train.model_dump()]
+    scratch = SCRATCH / fingerprint([ENCODED, RESAMPLED], values)
+    checkpoint = Checkpoint(scratch / "checkpoint.safetensors")
+    with only_run(scratch):
+        if not params.train.resume:
+            checkpoint.forget()
+        with Curves(CURVES, METRICS) as curves:
+            best = train(model, train_split, rows, valid_split, shift, params.train, seed, curves.log_epoch, checkpoint)
+        with replacing(OUTPUT) as aside:
+            aside.mkdir()
+            save_file({name: values.cpu() for name, values in model.state_dict().items()}, aside / "model.safetensors")
+            write_json(aside / "model.json", {"model": params.model.model_dump(), "words": words})
+        losses = {"train_loss": best.train_loss, "valid_loss": best.valid_loss, "valid_macro_f1": best.valid_macro_f1}
+        write_json(METRICS, {"best_epoch": best.number, **losses})
+        checkpoint.forget()
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ import torch
 from ruamel.yaml import YAML
 
 from src.baselines import Texts, logistic_regressions
+from src.checkpoints import Checkpoint
 from src.cleaning import make_cleaner
 from src.domain import TRUTH
 from src.metrics import outcome
@@ -100,7 +101,7 @@ def split_corpus():
     return {split: [review for review in kept if review.split == split] for split in ("train", "valid", "test")}
 
 
-def test_a_bag_of_words_stays_above_the_floor_and_the_lstm_gets_closer(make_params):
+def test_a_bag_of_words_stays_above_the_floor_and_the_lstm_gets_closer(make_params, tmp_path):
     """The reason why the corpus is as it is: order decides, and a model that reads in order can see it."""
     params = make_params({"train.epochs": 8})
     splits = split_corpus()
@@ -125,7 +126,17 @@ def test_a_bag_of_words_stays_above_the_floor_and_the_lstm_gets_closer(make_para
     torch.manual_seed(1)
     model = ReviewModel(params.model, FIRST_WORD + len(words), 5)
     rows = np.arange(len(splits["train"]))
-    train(model, encode("train"), rows, encode("valid"), np.zeros(5), params.train, 1, print)
+    train(
+        model,
+        encode("train"),
+        rows,
+        encode("valid"),
+        np.zeros(5),
+        params.train,
+        1,
+        print,
+        Checkpoint(tmp_path / "checkpoint"),
+    )
     lstm = outcome(predict(model, encode("test"), np.zeros(5)), labels).loss.mean()
     bag = outcome(tfidf, labels).loss.mean()
     print(f"floor {floor:.3f}, LSTM {lstm:.3f}, TF-IDF + logistic regression {bag:.3f}")

@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 import torch
 
+from src.checkpoints import Checkpoint
 from src.errors import UserError
 from src.metrics import outcome
 from src.model import ReviewModel
@@ -33,13 +34,23 @@ def order_decides(count, seed):
     return Reviews(np.concatenate(texts).astype(np.int32), np.cumsum([0, *lengths]), labels)
 
 
-def run(reviews, valid, params, seed=1, rows=None, shift=NO_SHIFT):
+class Nothing:
+    """A checkpoint that keeps nothing."""
+
+    def save(self, tensors, numbers):
+        pass
+
+    def load(self):
+        return None
+
+
+def run(reviews, valid, params, seed=1, rows=None, shift=NO_SHIFT, checkpoint=None):
     be_deterministic(1)
     torch.manual_seed(seed)
     model = ReviewModel(params.model, words=9, classes=len(shift))
     epochs = []
     rows = np.arange(len(reviews.labels)) if rows is None else rows
-    best = train(model, reviews, rows, valid, shift, params.train, seed, epochs.append)
+    best = train(model, reviews, rows, valid, shift, params.train, seed, epochs.append, checkpoint or Nothing())
     return model, best, epochs
 
 
@@ -107,6 +118,46 @@ def test_taking_the_shift_of_the_prior_out_mends_the_log_loss_of_a_balanced_mode
         for shift in (balanced.log_prior_shift, NO_SHIFT)
     )
     assert corrected < raw - 0.02
+
+
+class KilledError(Exception):
+    pass
+
+
+class KilledAfter(Checkpoint):
+    """A checkpoint after whose n-th writing the process is killed."""
+
+    def __init__(self, path, writings):
+        super().__init__(path)
+        self.left = writings
+
+    def save(self, tensors, numbers):
+        super().save(tensors, numbers)
+        self.left -= 1
+        if not self.left:
+            raise KilledError
+
+
+@pytest.mark.parametrize("writings", [1, 2, 3, 4, 7])
+def test_a_killed_training_goes_on_to_the_same_bytes(tmp_path, writings):
+    reviews, valid = order_decides(100, 1), order_decides(50, 2)
+    params = settings(**{"train.epochs": 3, "train.checkpoint_steps": 3, "model.word_dropout": 0.2})
+    model, best, epochs = run(reviews, valid, params)
+    path = tmp_path / "checkpoint.safetensors"
+    with pytest.raises(KilledError):
+        run(reviews, valid, params, checkpoint=KilledAfter(path, writings))
+    torch.manual_seed(99)
+    resumed, resumed_best, resumed_epochs = run(reviews, valid, params, checkpoint=Checkpoint(path))
+    assert (resumed_best, resumed_epochs) == (best, epochs)
+    for name, values in model.state_dict().items():
+        assert torch.equal(resumed.state_dict()[name], values), name
+
+
+def test_a_loss_that_is_no_number_stops_with_what_to_try():
+    reviews = order_decides(100, 1)
+    params = settings(**{"train.lr": 1e30, "train.clip": 1e30})
+    with pytest.raises(UserError, match=r"in epoch \d+, step \d+, .*lower train\.lr"):
+        run(reviews, reviews, params)
 
 
 @pytest.mark.parametrize(("count", "epochs", "warmup"), [(1, 1, 0.5), (60, 1, 0.2), (20, 1, 0.5), (16, 10, 0.1)])

@@ -1,0 +1,82 @@
+"""What a killed training needs to go on as if nothing had happened."""
+
+import json
+import os
+import shutil
+import sys
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from hashlib import blake2b
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+from safetensors import safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from src.files import replacing
+
+PACKAGES = ("torch", "numpy", "safetensors")
+
+
+class Checkpoint:
+    """One file with tensors and numbers, replaced as a whole each time: a kill leaves the last good one."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def save(self, tensors: dict[str, Tensor], numbers: Mapping[str, Any]) -> None:
+        """Write tensors, and numbers that JSON can hold."""
+        with replacing(self.path) as aside:
+            save_file(tensors, aside, metadata={"numbers": json.dumps(numbers)})
+            with aside.open("rb") as file:
+                os.fsync(file.fileno())
+
+    def forget(self) -> None:
+        """Remove what was saved, and its folder."""
+        shutil.rmtree(self.path.parent, ignore_errors=True)
+
+    def load(self) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
+        """Read what was saved last, or None where nothing was."""
+        if not self.path.exists():
+            return None
+        with safe_open(self.path, "pt") as file:
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - it is no dict
+            return tensors, json.loads(file.metadata()["numbers"])
+
+
+@contextmanager
+def only_run(folder: Path) -> Iterator[None]:
+    """Let one process at a time work with the checkpoints in a folder; another one waits until it is done."""
+    folder.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(folder / "lock")
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        print("train: the same training runs already; waiting for it to end", flush=True)
+        lock.acquire()
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def fingerprint(inputs: Iterable[Path], values: Any) -> str:
+    """Name a training by all that decides its result: code, inputs, parameters and versions.
+
+    inputs: files and folders. values: parameters that JSON can hold.
+    """
+    code = [Path(module.__file__) for name, module in sys.modules.items() if _is_ours(name) and module.__file__]
+    files = [path for given in inputs for path in ([given] if given.is_file() else given.rglob("*")) if path.is_file()]
+    digest = blake2b(digest_size=16)
+    versions = {name: version(name) for name in PACKAGES} | {"python": sys.version}
+    digest.update(json.dumps([values, versions], sort_keys=True).encode())
+    for path in [*sorted(code, key=lambda path: path.name), *sorted(files)]:
+        digest.update(blake2b(path.read_bytes()).digest())
+    return digest.hexdigest()
+
+
+def _is_ours(module: str) -> bool:
+    return module == "__main__" or module.split(".")[0] in ("src", "stages")

@@ -1,0 +1,86 @@
+"""A pipeline killed at any moment ends, once it is run again, with the bytes of one that never was."""
+
+import contextlib
+import os
+import random
+import shutil
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+from ruamel.yaml import YAML
+
+from tests.conftest import Project, copy_project
+
+KILLS = int(os.environ.get("REVIEWS_KILLS", "5"))
+
+
+@pytest.fixture(scope="module")
+def clone(tmp_path_factory: pytest.TempPathFactory) -> Project:
+    """A small project in which a training has several epochs and checkpoints within them."""
+    project = copy_project(tmp_path_factory.mktemp("killed"))
+    params = YAML(typ="safe").load(project.path / "params.yaml")
+    params["train"] |= {"epochs": 6, "batch_size": 4, "checkpoint_steps": 20}
+    YAML().dump(params, project.path / "params.yaml")
+    return project
+
+
+def start_over(project: Project) -> None:
+    """Forget every result: outputs, lock, cache, run cache, checkpoints."""
+    for name in ("data", "models", "metrics", "plots", ".dvc/cache", ".dvc/tmp", ".checkpoints"):
+        shutil.rmtree(project.path / name, ignore_errors=True)
+    (project.path / "dvc.lock").unlink(missing_ok=True)
+
+
+def test_a_killed_pipeline_ends_with_the_same_lock(clone: Project):
+    start_over(clone)
+    started = time.monotonic()
+    clone.run("dvc", "repro")
+    whole = time.monotonic() - started
+    expected = (clone.path / "dvc.lock").read_bytes()
+    moments = [random.Random(seed).uniform(0, whole) for seed in range(KILLS)]
+    print("killed after", ", ".join(f"{moment:.1f}" for moment in moments), "s")
+    start_over(clone)
+    while moments:
+        process = subprocess.Popen(
+            ["dvc", "repro"], cwd=clone.path, env=clone.env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        )
+        try:
+            process.wait(timeout=moments.pop())
+            start_over(clone)
+        except subprocess.TimeoutExpired:
+            process.send_signal(signal.SIGKILL)
+            process.wait()
+    clone.run("dvc", "repro")
+    assert (clone.path / "dvc.lock").read_bytes() == expected
+    assert "up to date" in clone.run("dvc", "repro")
+    assert not list((clone.path / ".checkpoints").glob("*"))
+
+
+@pytest.mark.skipif(not Path("/proc").is_dir(), reason="orphans are looked for in /proc")
+def test_no_orphan_goes_on_when_dvc_is_killed(clone: Project):
+    start_over(clone)
+    process = subprocess.Popen(
+        ["dvc", "repro"], cwd=clone.path, env=clone.env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
+    assert process.stdout is not None
+    for line in process.stdout:
+        if line.startswith("train: epoch 1"):
+            break
+    assert processes_in(clone.path)
+    process.kill()
+    process.wait()
+    time.sleep(1)
+    assert not processes_in(clone.path)
+
+
+def processes_in(folder: Path) -> list[Path]:
+    """Processes that work in a folder."""
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            if (process / "cwd").readlink() == folder:
+                found.append(process)
+    return found
