@@ -19,11 +19,16 @@ def die_with_parent() -> None:
 
 
 def run(main: Callable[[], None]) -> None:
-    """Run a stage; turn a UserError into one line on stderr and exit code 1."""
+    """Run a stage; turn what the user can mend (a UserError, a full disk, ...) into one line and exit code 1."""
     die_with_parent()
     try:
         main()
     except UserError as error:
-        sys.exit(f"error: {error}")
+        sys.exit("error: " + " ".join(str(error).split()))
+    except FileNotFoundError as error:
+        sys.exit(f"error: {error.filename or error}: no such file; run dvc repro, which makes it")
+    except OSError as error:
+        place = f"{error.filename}: " if error.filename else ""
+        sys.exit(f"error: {place}{error.strerror or error}; mend that and run again")
     except KeyboardInterrupt:
         sys.exit("error: interrupted")

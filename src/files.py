@@ -10,6 +10,8 @@ from typing import Any
 
 import pandas as pd
 
+FORMULA_SIGNS = ("=", "+", "-", "@", "\t", "\r")
+
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
@@ -40,6 +42,14 @@ def write_csv(path: Path, table: pd.DataFrame) -> None:
     """Write a table with text in quotes and \\n at its line ends on every platform."""
     with replacing(path) as aside:
         table.to_csv(aside, index=False, quoting=csv.QUOTE_NONNUMERIC, lineterminator="\n")
+
+
+def spreadsheet_safe(cell: Any) -> Any:
+    """Put ' before a text that a spreadsheet would run as a formula.
+
+    Source: OWASP, CSV Injection, https://owasp.org/www-community/attacks/CSV_Injection
+    """
+    return f"'{cell}" if isinstance(cell, str) and cell.startswith(FORMULA_SIGNS) else cell
 
 
 def read_json(path: Path) -> Any:

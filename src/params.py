@@ -48,6 +48,7 @@ class Prepare(Section):
     valid_share: Share
     test_share: Share
     salt: str
+    max_rejected: Annotated[float, Field(ge=0, le=1)]
 
     @model_validator(mode="after")
     def _leave_some_to_train(self) -> "Prepare":

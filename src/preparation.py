@@ -115,6 +115,7 @@ class Census:
 
     def __init__(self) -> None:
         self.reasons: Counter[str] = Counter()
+        self.examples: list[Rejected] = []
         self.stars: Counter[int] = Counter()
         self.lengths: Counter[int] = Counter()
         self.keys = {split: array("Q") for split in SPLITS}
@@ -124,11 +125,27 @@ class Census:
         """Count one verdict."""
         if isinstance(verdict, Rejected):
             self.reasons[verdict.reason] += 1
+            if verdict.reason != REPEAT and len(self.examples) < 3:
+                self.examples.append(verdict)
             return
         self.stars[verdict.rating] += 1
         self.lengths[len(verdict.text.split())] += 1
         self.keys[verdict.split].append(verdict.key)
         self.conflicts += {0: 0, 1: 2}.get(verdict.namesakes, 1)
+
+    @property
+    def rejected_share(self) -> float:
+        """Share of the rows read that were rejected, repeats left aside."""
+        read = self.stars.total() + self.reasons.total()
+        return (self.reasons.total() - self.reasons[REPEAT]) / read if read else 0.0
+
+    def rejection(self) -> str:
+        """Say in one line how much was rejected, why, and show the first three."""
+        reasons = ", ".join(f"{reason}: {count}" for reason, count in self.reasons.items() if reason != REPEAT)
+        shown = "; ".join(
+            f"row {one.number}: rating {one.rating!r:.20}, text {one.text!r:.40}" for one in self.examples
+        )
+        return f"{self.rejected_share:.0%} of the rows are rejected ({reasons}), such as {shown}"
 
     def summary(self) -> dict[str, Any]:
         """Give the content of metrics/data.json.

@@ -2,7 +2,9 @@
 
 import csv
 import io
+import itertools
 import json
+from collections import Counter
 from collections.abc import Iterator
 from difflib import get_close_matches
 from pathlib import Path
@@ -27,6 +29,9 @@ FORMATS = {
     ".pq": "parquet",
 }
 
+END = "\0 end of the file \0"
+"""A last line that no table holds: inside a field, it shows that a quote was left open."""
+
 csv.field_size_limit(2**31 - 1)
 
 
@@ -42,9 +47,10 @@ class Row(NamedTuple):
 
 
 class Table(NamedTuple):
-    """The rows of a file, and how it was read."""
+    """The rows of a file, how it was read, and the oddities put right so far, counted."""
 
     rows: Iterator[Row]
+    oddities: Counter[str]
     encoding: str | None = None
     separator: str | None = None
 
@@ -56,14 +62,15 @@ def read_table(path: Path, data: Data) -> Table:
         UserError: an unknown format, a missing column, an unreadable file.
     """
     kind = data.format if data.format != "auto" else _format_of(path)
+    oddities: Counter[str] = Counter()
     if kind == "parquet":
-        return Table(_guarded(path, _parquet_rows(path, data)))
+        return Table(_guarded(path, _parquet_rows(path, data)), oddities)
     with readable(path):
         encoding = data.encoding if data.encoding != "auto" else find_encoding(path)
         if kind == "jsonl":
-            return Table(_guarded(path, _jsonl_rows(path, encoding, data)), encoding)
+            return Table(_guarded(path, _jsonl_rows(path, encoding, data)), oddities, encoding)
         separator = data.separator if data.separator != "auto" else _find_separator(path, encoding, data)
-    return Table(_guarded(path, _csv_rows(path, encoding, separator, data)), encoding, separator)
+    return Table(_guarded(path, _csv_rows(path, encoding, separator, data, oddities)), oddities, encoding, separator)
 
 
 def _guarded(path: Path, rows: Iterator[Row]) -> Iterator[Row]:
@@ -122,21 +129,28 @@ def _row(number: int, cells: list[Any], truth: list[Any]) -> Row:
     return Row(number, text, rating, split, problem="true probabilities are not shares that sum to 1")
 
 
-def _csv_rows(path: Path, encoding: str, separator: str, data: Data) -> Iterator[Row]:
+def _csv_rows(path: Path, encoding: str, separator: str, data: Data, oddities: Counter[str]) -> Iterator[Row]:
     with open_text(path, encoding) as file:
-        reader = csv.reader(file, delimiter=separator)
-        header = next(reader, None)
-        if header is None:
+        reader = csv.reader(itertools.chain(file, [END]), delimiter=separator)
+        header = next(reader)
+        if header == [END]:
             raise UserError(f"{path}: the file is empty")
         positions, truth = _columns(path, header, data)
-        for number, fields in enumerate(filter(None, reader), 1):
+        number, line = 0, reader.line_num + 1
+        for fields in reader:
+            if fields and fields[-1].endswith(END) and len(fields[-1]) > len(END):
+                raise UserError(f"{path}: line {line}: a quote is opened and never closed; close it or take it out")
+            line = reader.line_num + 1
+            if not fields or fields == [END]:
+                continue
+            number += 1
+            if len(fields) == 1 < len(header):
+                fields = next(csv.reader(fields, delimiter=separator))
+                oddities["row in quotes as a whole"] += len(fields) == len(header)
             if len(fields) == len(header):
                 yield _row(number, [fields[i] for i in positions], [fields[i] for i in truth])
-                continue
-            problem = "wrong number of fields"
-            if any("\n" in field for field in fields):
-                problem += " over several lines: a quote may be left open"
-            yield Row(number, separator.join(fields), problem=problem)
+            else:
+                yield Row(number, separator.join(fields), problem="wrong number of fields")
 
 
 def _jsonl_rows(path: Path, encoding: str, data: Data) -> Iterator[Row]:

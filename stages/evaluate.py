@@ -16,7 +16,7 @@ from src.evaluation import (
     star_table,
     worst_mistakes,
 )
-from src.files import read_json, replacing, write_csv, write_json
+from src.files import read_json, replacing, spreadsheet_safe, write_csv, write_json
 from src.metrics import outcome
 from src.model import ReviewModel
 from src.params import Model, read_params
@@ -62,7 +62,8 @@ def main() -> None:
     with replacing(OUTPUT) as aside:
         aside.mkdir()
         predictions.to_parquet(aside / "predictions.parquet", index=False)
-        write_csv(aside / "mistakes.csv", worst_mistakes(predictions, result.loss, settings.mistakes))
+        mistakes = worst_mistakes(predictions, result.loss, settings.mistakes)
+        write_csv(aside / "mistakes.csv", mistakes.assign(text=mistakes.text.map(spreadsheet_safe)))
     with replacing(PLOTS) as aside:
         aside.mkdir()
         write_csv(aside / "scores.csv", scores)

@@ -8,7 +8,7 @@ from tqdm import tqdm
 
 from src.domain import SPLITS
 from src.errors import UserError, run
-from src.files import replacing, write_json
+from src.files import replacing, spreadsheet_safe, write_json
 from src.params import read_params
 from src.preparation import Census, Rejected, judge
 from src.review_files import ReviewWriter
@@ -36,13 +36,20 @@ def main() -> None:
         for verdict in tqdm(verdicts, "prepare", unit=" rows", disable=None):
             census.add(verdict)
             if isinstance(verdict, Rejected):
-                rejects.writerow([verdict.number, verdict.reason, verdict.rating, verdict.text])
+                rejects.writerow(
+                    [verdict.number, verdict.reason, *map(spreadsheet_safe, (verdict.rating, verdict.text))]
+                )
             else:
                 writers[verdict.split].add(verdict.number, verdict.text, verdict.rating, verdict.truth)
         summary = census.summary() | {"encoding": table.encoding, "separator": table.separator}
+        summary["mended"] = dict(table.oddities)
+        if census.rejected_share > settings.max_rejected:
+            raise UserError(f"{data.path}: {census.rejection()}; see data, or raise prepare.max_rejected")
         for split, count in summary["splits"].items():
             if not count:
                 raise UserError(f"{data.path}: no usable review for the {split} split; reasons: {summary['rejected']}")
+        if max(summary["stars"].values()) == summary["rows"]["used"]:
+            raise UserError(f"{data.path}: all {summary['rows']['used']} reviews have the same stars: nothing to learn")
     write_json(METRICS, summary)
     rows = summary["rows"]
     print(

@@ -115,12 +115,22 @@ def test_a_record_may_lack_a_column(tmp_path, data):
     assert read(path, data) == [("good", None), ("bad", 1)]
 
 
-def test_a_quote_left_open_is_hinted_at(tmp_path, data):
+@pytest.mark.parametrize("end", ["", "\n"])
+def test_a_quote_left_open_is_found_by_its_line(tmp_path, data, end):
     path = tmp_path / "a.csv"
-    path.write_text('content,score\n"good,5\nbad,1\n', encoding="utf-8")
-    assert [row.problem for row in read_table(path, data).rows] == [
-        "wrong number of fields over several lines: a quote may be left open"
-    ]
+    path.write_text('content,score\n"one\nline",5\nlast,"good\nbad,1' + end, encoding="utf-8")
+    with pytest.raises(UserError, match="line 4: a quote is opened and never closed"):
+        read(path, data)
+    path.write_text('content,score\ngood,"5"' + end, encoding="utf-8")
+    assert read(path, data) == [("good", "5")]
+
+
+def test_a_row_that_stands_in_quotes_as_a_whole_is_taken_out_of_them(tmp_path, data):
+    path = tmp_path / "a.csv"
+    path.write_text('content,score,id;;\n"""good, really"",5,1";;\nbad,1,2;;\n', encoding="utf-8")
+    table = read_table(path, data)
+    assert [(row.text, row.rating) for row in table.rows] == [("good, really", "5"), ("bad", "1")]
+    assert table.oddities == {"row in quotes as a whole": 1}
 
 
 @pytest.mark.parametrize(("start", "encoding"), [(codecs.BOM_UTF8, "utf-8-sig"), (b"", "cp1252")])
