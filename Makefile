@@ -4,10 +4,10 @@ VENV := .venv
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help repro test clean
+.PHONY: help repro test test-all clean
 
 help:  ## list the targets
-	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
 
 $(VENV)/installed: requirements.txt constraints.txt
 	$(PYTHON) -m venv $(VENV)
@@ -23,5 +23,8 @@ test: $(VENV)/installed  ## set up, then check style and types and run all tests
 	mypy
 	pytest
 
+test-all: $(VENV)/installed  ## the tests, with 100 kills instead of 5 (an hour)
+	REVIEWS_KILLS=100 pytest
+
 clean:  ## remove the virtual environment, data and models; dvc.lock, metrics and plots stay
-	rm -rf $(VENV) data models .dvc/cache .dvc/tmp
+	rm -rf $(VENV) data models .checkpoints .dvc/cache .dvc/tmp

@@ -50,8 +50,8 @@ class Checkpoint:
 @contextmanager
 def only_run(folder: Path) -> Iterator[None]:
     """Let one process at a time work with the checkpoints in a folder; another one waits until it is done."""
-    folder.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(folder / "lock")
+    folder.parent.mkdir(exist_ok=True)
+    lock = FileLock(folder.with_suffix(".lock"))
     try:
         lock.acquire(timeout=0)
     except Timeout:
@@ -61,6 +61,7 @@ def only_run(folder: Path) -> Iterator[None]:
         yield
     finally:
         lock.release()
+        Path(lock.lock_file).unlink(missing_ok=True)
 
 
 def fingerprint(inputs: Iterable[Path], values: Any) -> str:

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -20,8 +21,9 @@ def replacing(path: Path) -> Iterator[Path]:
     On any exception what was written aside is removed and `path` stays as it was.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    aside = path.with_name(f".{path.name}.partial")
-    _remove(aside)
+    for left_by_a_killed_run in path.parent.glob(f".{path.name}.*.partial"):
+        _remove(left_by_a_killed_run)
+    aside = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
         yield aside
         if path.is_dir():

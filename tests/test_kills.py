@@ -45,11 +45,10 @@ def test_a_killed_pipeline_ends_with_the_same_lock(clone: Project):
     start_over(clone)
     ended = 0
     for moment in [*moments, None]:
-        process = subprocess.Popen(
-            ["dvc", "repro"], cwd=clone.path, env=clone.env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-        )
+        with (clone.path.parent / "said").open("w") as said:
+            process = subprocess.Popen(["dvc", "repro"], cwd=clone.path, env=clone.env, stdout=said, stderr=said)
         try:
-            assert process.wait(timeout=moment) == 0
+            assert process.wait(timeout=moment) == 0, (clone.path.parent / "said").read_text()
             assert (clone.path / "dvc.lock").read_bytes() == expected
             ended += 1
             if moment is not None:
