@@ -20,17 +20,24 @@ yaml = YAML()
 
 
 def main() -> None:
+    known = yaml.load(HERE / "quality.yaml")
+    names = ", ".join(known)
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", type=Path, default=Path(), help="folder of the tables named in quality.yaml")
-    parser.add_argument("--tables", default="default", help="names in quality.yaml, separated by commas")
-    parser.add_argument("--seeds", type=int, default=5, help="runs with base.seed 1, 2, ...")
+    parser.add_argument("--data", type=Path, help="folder of the tables in benchmarks/quality.yaml; default needs none")
+    parser.add_argument("--tables", default="default", help=f"names separated by commas, of {names}; default: default")
+    parser.add_argument("--seeds", type=int, default=5, help="runs, with base.seed 1, 2, ...; default: 5")
     parser.add_argument("--set", action="append", default=[], metavar="SECTION.KEY=VALUE", help="change a parameter")
     parser.add_argument("--output", type=Path, help="file to write; the screen if left out")
     given = parser.parse_args()
-    known = yaml.load(HERE / "quality.yaml")
+    tables = given.tables.split(",")
+    for name in tables:
+        if name not in known:
+            parser.error(f"{name}: no such table; there are {names}")
+        if known[name] and given.data is None:
+            parser.error(f"{name}: --data must name the folder that holds {known[name]['data']['path']}")
     text = f"`python -m benchmarks.quality {' '.join(sys.argv[1:])}`\n"
-    for name in given.tables.split(","):
-        text += f"\n## {name}\n\n" + measure(known[name], given.data.resolve(), given.seeds, given.set)
+    for name in tables:
+        text += f"\n## {name}\n\n" + measure(known[name], (given.data or Path()).resolve(), given.seeds, given.set)
     if given.output:
         given.output.write_text(text, encoding="utf-8")
     else:
