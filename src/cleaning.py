@@ -23,7 +23,7 @@ def make_cleaner(language: Language, settings: Clean) -> Callable[[str], str]:
     """Build the function that cleans one text.
 
     Each distinct word is squeezed, looked up among the stop words and stemmed once; from then on it costs a look-up.
-    Cleaning what is clean changes nothing: a stem is stemmed until it stays the same.
+    Cleaning what is clean changes nothing: a word goes through again until it stays the same.
     """
     kept_words = _KeptWords(language, settings)
     word = r"[^\W_]+(?:'[^\W_]+)*" if language == "english" else r"[^\W_]+"
@@ -65,21 +65,23 @@ class _KeptWords(dict[str, str]):
         return kept
 
     def _keep(self, word: str) -> str:
-        if word[0] in "!?":
-            return word[0]
+        while (kept := self._keep_once(word)) != word:
+            word = kept
+        return kept
+
+    def _keep_once(self, word: str) -> str:
+        if word[:1] in ("", "!", "?"):
+            return word[:1]
         if self._squeeze and ELONGATION.search(word):
             single, double = ELONGATION.sub(r"\1", word), ELONGATION.sub(r"\1\1", word)
             word = single if single in self._function_words and double not in self._function_words else double
         word = ENGLISH_ENDING.sub("", word)
         if word.endswith("n't"):
             return "" if self._drop_negations else word
-        if word in self._stop:
-            return ""
-        stem = self._last_stem(word)
-        return "" if stem in self._stop else stem
+        return "" if word in self._stop else self._stem(word).strip("'")
 
     def _last_stem(self, word: str) -> str:
-        while (stem := ENGLISH_ENDING.sub("", self._stem(word)).strip("'")) != word:
+        while (stem := self._stem(word)) != word:
             word = stem
         return word
 

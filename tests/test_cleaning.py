@@ -78,6 +78,7 @@ WORDS = st.lists(
 @pytest.mark.parametrize("language", LANGUAGES)
 @given(words=WORDS)
 @example(words=["ses'des"])
+@example(words=["AAÁ"])
 @example(words=["don't's", "o'clock'd"])
 def test_cleaning_what_is_clean_changes_nothing(language, words):
     clean = CLEANERS[language]
