@@ -53,7 +53,7 @@ def test_a_killed_pipeline_ends_with_the_same_lock(clone: Project):
             if failed and "required key not provided" in words:
                 # DVC writes dvc.lock in place: a kill in that moment breaks it, and the user has to remove it.
                 (clone.path / "dvc.lock").unlink()
-                words = clone.run("dvc", "repro")
+                clone.run("dvc", "repro")
             else:
                 assert not failed, words
             assert (clone.path / "dvc.lock").read_bytes() == expected
