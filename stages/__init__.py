@@ -1,11 +1,25 @@
 """The stages of the pipeline, each a script: python -m stages.<name>."""
 
-import ctypes
-import signal
-import sys
+import os
+import threading
 
-SET_PARENT_DEATH_SIGNAL = 1  # PR_SET_PDEATHSIG of <linux/prctl.h>
+import psutil
 
-# A killed `dvc` must leave no orphan at work. It is said here, before a stage's imports, which take seconds.
-if sys.platform == "linux" and sys.argv[0] == "-m":
-    ctypes.CDLL(None).prctl(SET_PARENT_DEATH_SIGNAL, signal.SIGKILL)
+
+def end_with(process: psutil.Process) -> None:
+    """End this process at once when another one ends."""
+    process.wait()
+    os._exit(1)
+
+
+def find_dvc() -> psutil.Process | None:
+    """The `dvc` that runs this stage: the parent, or the parent of the shell between (`sh -c <command>`)."""
+    parent = psutil.Process().parent()
+    if parent is not None and parent.cmdline()[-2:-1] == ["-c"]:
+        return parent.parent()
+    return parent
+
+
+# A killed `dvc` must leave no orphan at work. It is watched from here, before a stage's imports, which take seconds.
+if "DVC_STAGE" in os.environ and (dvc := find_dvc()) is not None:
+    threading.Thread(target=end_with, args=(dvc,), daemon=True).start()
