@@ -13,7 +13,7 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 from safetensors import safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor
 
 from src.files import replacing
@@ -30,8 +30,8 @@ class Checkpoint:
     def save(self, tensors: dict[str, Tensor], numbers: Mapping[str, Any]) -> None:
         """Write tensors, and numbers that JSON can hold."""
         with replacing(self.path) as aside:
-            save_file(tensors, aside, metadata={"numbers": json.dumps(numbers)})
-            with aside.open("rb") as file:
+            with aside.open("wb") as file:
+                file.write(save(tensors, {"numbers": json.dumps(numbers)}))
                 os.fsync(file.fileno())
 
     def forget(self) -> None:

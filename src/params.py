@@ -103,6 +103,7 @@ class Train(Section):
     checkpoint_steps: Count
     resume: bool
     threads: Count
+    portable: bool
     device: Literal["auto", "cpu", "cuda"]
 
 

@@ -10,6 +10,7 @@ from src.baselines import Texts, logistic_regressions, majority
 from src.domain import STARS
 from src.errors import run
 from src.files import replacing
+from src.kernels import use_portable_kernels
 from src.params import read_params
 
 INPUT = Path("data/prepare")
@@ -18,6 +19,8 @@ OUTPUT = Path("data/baseline")
 
 def main() -> None:
     params = read_params(Path("params.yaml"))
+    if params.train.portable:
+        use_portable_kernels()
     labels = LabelEncoder().fit(STARS)
 
     def read(split: str) -> Texts:

@@ -17,6 +17,7 @@ from src.evaluation import (
     worst_mistakes,
 )
 from src.files import read_json, replacing, spreadsheet_safe, write_csv, write_json
+from src.kernels import use_portable_kernels
 from src.metrics import outcome
 from src.model import ReviewModel
 from src.params import Model, read_params
@@ -36,6 +37,8 @@ PLOTS = Path("plots/evaluate")
 
 def main() -> None:
     params = read_params(Path("params.yaml"))
+    if params.train.portable:
+        use_portable_kernels()
     settings = params.evaluate
     be_deterministic(params.train.threads)
     stars = read_json(ENCODED / "stars.json")

@@ -5,12 +5,13 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import save
 
 from src.checkpoints import Checkpoint, fingerprint, only_run
 from src.curves import Curves
 from src.errors import run
 from src.files import read_json, replacing, write_json
+from src.kernels import use_portable_kernels
 from src.model import ReviewModel
 from src.params import read_params
 from src.reviews import load_reviews
@@ -29,6 +30,8 @@ SCRATCH = Path(os.environ.get("DVC_ROOT", ".")) / ".checkpoints"
 
 def main() -> None:
     params = read_params(Path("params.yaml"))
+    if params.train.portable:
+        use_portable_kernels()
     be_deterministic(params.train.threads)
     seed = params.base.seed
     words = FIRST_WORD + len((ENCODED / "vocabulary.txt").read_text(encoding="utf-8").splitlines())
@@ -48,7 +51,8 @@ def main() -> None:
             best = train(model, train_split, rows, valid_split, shift, params.train, seed, curves.log_epoch, checkpoint)
         with replacing(OUTPUT) as aside:
             aside.mkdir()
-            save_file({name: values.cpu() for name, values in model.state_dict().items()}, aside / "model.safetensors")
+            weights = {name: values.cpu() for name, values in model.state_dict().items()}
+            (aside / "model.safetensors").write_bytes(save(weights))
             write_json(aside / "model.json", {"model": params.model.model_dump(), "words": words})
         losses = {"train_loss": best.train_loss, "valid_loss": best.valid_loss, "valid_macro_f1": best.valid_macro_f1}
         write_json(METRICS, {"best_epoch": best.number, **losses})

@@ -2,6 +2,7 @@
 
 import gzip
 import os
+import shutil
 import subprocess
 import sys
 import threading
@@ -18,6 +19,7 @@ from ruamel.yaml import YAML
 
 from src.errors import run
 from tests.conftest import ROOT, changed_params
+from tests.test_contract import STAGES
 from tests.test_tables import Answers
 
 GOOD = b"content,score\n" + b"".join(b"review number %d,%d\n" % (i, 1 + i % 5) for i in range(100))
@@ -207,6 +209,43 @@ def test_a_write_that_fails_half_way(tmp_path):
     assert "File too large" in done.stderr
     assert done.stderr.count("\n") == 1
     assert not list((tmp_path / "data").iterdir())
+
+
+FULL_DISK = """
+mount -t tmpfs -o size=8m tmpfs "$1" || exit 77
+cp -r "$2"/* "$1" && cd "$1" && rm -rf "data/$4" "models/$4" "plots/$4" && [ "$4" = synthesize ] && rm -r data/raw
+cat /dev/zero > filler 2> /dev/null
+find . -type f | sort > "$2/before"
+"$3" -m "stages.$4"
+code=$?
+find . -type f | sort | diff "$2/before" - >&2 && exit $code
+"""
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_a_full_disk(project, tmp_path, stage):
+    """On a file system without a free byte each stage ends with one line and leaves nothing half-written."""
+    disk, origin = tmp_path / "disk", tmp_path / "origin"
+    disk.mkdir()
+    origin.mkdir()
+    for name in ("data", "models", "metrics", "plots", "stages", "src"):
+        shutil.copytree(project.path / name, origin / name, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copy(project.path / "params.yaml", origin)
+    command = ["unshare", "--user", "--map-root-user", "--mount", "sh", "-c", FULL_DISK, "sh"]
+    if not shutil.which("unshare"):
+        pytest.skip("needs unshare to make a small file system")
+    done = subprocess.run(
+        [*command, disk, origin, sys.executable, stage],
+        env=os.environ | {"PYTHONDONTWRITEBYTECODE": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode == 77 or "unshare" in done.stderr:
+        pytest.skip(f"no small file system here: {done.stderr}")
+    assert done.returncode == 1
+    assert "No space left on device; mend that" in done.stderr
+    assert "Traceback" not in done.stderr
 
 
 def test_tabs_in_params(tmp_path, monkeypatch):
