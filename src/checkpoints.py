@@ -29,10 +29,9 @@ class Checkpoint:
 
     def save(self, tensors: dict[str, Tensor], numbers: Mapping[str, Any]) -> None:
         """Write tensors, and numbers that JSON can hold."""
-        with replacing(self.path) as aside:
-            with aside.open("wb") as file:
-                file.write(save(tensors, {"numbers": json.dumps(numbers)}))
-                os.fsync(file.fileno())
+        with replacing(self.path) as aside, aside.open("wb") as file:
+            file.write(save(tensors, {"numbers": json.dumps(numbers)}))
+            os.fsync(file.fileno())
 
     def forget(self) -> None:
         """Remove what was saved, and its folder."""

@@ -1,9 +1,9 @@
 """The CPU kernels that the numeric libraries choose, which decide the last digits of what they compute."""
 
 import os
+import platform
+import subprocess
 import sys
-
-from src.errors import UserError
 
 # What every x86-64 CPU with AVX2 has, Intel and AMD alike. MKL's own AVX2 mode is left out: the two differ there.
 PORTABLE = {
@@ -18,14 +18,12 @@ PORTABLE = {
 def use_portable_kernels() -> None:
     """Start this process again with kernels that give the same bytes on every x86-64 CPU with AVX2.
 
-    The libraries read the environment only once, when they are imported, hence the new start.
-
-    Raises:
-        UserError: this system cannot put a process in the place of another.
+    The libraries read the environment once, when they are imported, hence the new start. Other kinds of CPU go on as
+    they are.
     """
-    if PORTABLE.items() <= os.environ.items():
+    if PORTABLE.items() <= os.environ.items() or platform.machine() not in ("x86_64", "AMD64"):
         return
-    if sys.platform == "win32":
-        raise UserError("train.portable: not on Windows; set it to false")
     sys.stdout.flush()
+    if sys.platform == "win32":  # where exec would return to `dvc` before the work is done
+        sys.exit(subprocess.run(sys.orig_argv, env=os.environ | PORTABLE, check=False).returncode)
     os.execve(sys.executable, sys.orig_argv, os.environ | PORTABLE)
