@@ -1,11 +1,25 @@
 """The same inputs give the same bytes, whoever runs it and wherever."""
 
 import os
+import platform
+import shutil
 import sys
+from pathlib import Path
 
 import pytest
 
-from tests.conftest import Project, copy_project
+from tests.conftest import ROOT, Project, copy_project
+
+CPU = Path("/proc/cpuinfo")
+PROMISED = sys.platform == "linux" and platform.machine() == "x86_64" and "avx2" in CPU.read_text(encoding="utf-8")
+
+
+@pytest.mark.skipif(not PROMISED, reason="equal bytes are promised on Linux, on an x86-64 CPU with AVX2")
+def test_this_machine_makes_the_committed_lock(tmp_path):
+    clone = copy_project(tmp_path)
+    shutil.copy(ROOT / "params.yaml", clone.path)
+    clone.run("dvc", "repro", "--force")
+    assert (clone.path / "dvc.lock").read_bytes() == (ROOT / "dvc.lock").read_bytes()
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="umask and time zones are those of POSIX")

@@ -68,6 +68,60 @@ def test_a_killed_pipeline_ends_with_the_same_lock(clone: Project):
     assert not list((clone.path / ".checkpoints").glob("*"))
 
 
+EXPERIMENTS = {"slow": "train.lr=0.001", "fast": "train.lr=0.01"}
+
+
+def start_experiments(project: Project) -> list[subprocess.Popen[str]]:
+    """Start two experiments side by side, each in a folder of its own."""
+    return [
+        subprocess.Popen(
+            ["dvc", "exp", "run", "--temp", "--force", "--name", name, "--set-param", change],
+            cwd=project.path,
+            env=project.env,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        for name, change in EXPERIMENTS.items()
+    ]
+
+
+def experiment_locks(project: Project) -> dict[str, str]:
+    """What each experiment's dvc.lock says."""
+    refs = project.run("git", "for-each-ref", "--format=%(refname)", "refs/exps").splitlines()
+    found = {name: [ref for ref in refs if ref.endswith(f"/{name}")] for name in EXPERIMENTS}
+    return {name: project.run("git", "show", f"{refs[0]}:dvc.lock") for name, refs in found.items()}
+
+
+def test_killed_experiments_side_by_side_end_with_the_same_locks(clone: Project):
+    start_over(clone)
+    clone.run("dvc", "repro")
+    clone.run("git", "add", "--all")
+    clone.run("git", "commit", "--quiet", "--message", "results")
+    started = time.monotonic()
+    for experiment in start_experiments(clone):
+        assert experiment.communicate() is not None
+        assert experiment.returncode == 0
+    whole = time.monotonic() - started
+    expected = experiment_locks(clone)
+    assert expected["slow"] != expected["fast"]
+    clone.run("dvc", "exp", "remove", "--all-commits")
+    shutil.rmtree(clone.path / ".dvc/cache/runs")  # else nothing would be run again
+    for seed in range(KILLS // 2):
+        moment = random.Random(seed).uniform(0, whole)
+        print(f"both killed after {moment:.1f} s")
+        experiments = start_experiments(clone)
+        time.sleep(moment)
+        for experiment in experiments:
+            experiment.kill()
+            experiment.communicate()
+    for experiment in start_experiments(clone):
+        said, _ = experiment.communicate()
+        assert experiment.returncode == 0, said
+    assert experiment_locks(clone) == expected
+    assert not list((clone.path / ".checkpoints").glob("*"))
+
+
 @pytest.mark.parametrize("shell", ["/bin/sh", "/bin/bash"])
 def test_no_orphan_goes_on_when_dvc_is_killed(clone: Project, shell: str):
     """Some shells stay between `dvc` and the stage (dash), others put it in their own place (bash)."""

@@ -136,6 +136,26 @@ def test_a_url_is_a_dependency(project: Project, tmp_path):
     pd.testing.assert_frame_equal(pd.read_parquet(other.path / "data/prepare/test.parquet"), expected)
 
 
+def test_a_hard_table_goes_through_to_a_model(tmp_path):
+    """UTF-16, bare carriage returns, a NUL, 100,000 words, nothing but stop words, and one review a thousand times."""
+    project = copy_project(tmp_path / "project")
+    words = "good bad fine awful love crash slow nice sync great update login".split()
+    choose = np.random.default_rng(1).choice
+    rows = [["the same review", 5]] * 1000 + [[" ".join(choose(words, 6)), 1 + i % 5] for i in range(300)]
+    rows += [[" ".join(choose(words, 100_000)), 3], ["good\0bad", 2], ["the of and", 1], ["\U0001f600 İstanbul ﬁne", 4]]
+    with (tmp_path / "hard.csv").open("w", encoding="utf-16", newline="") as file:
+        csv.writer(file, lineterminator="\r").writerows([["content", "score"], *rows])
+    params = YAML(typ="safe", pure=True).load(project.path / "params.yaml")
+    params["data"]["path"] = str(tmp_path / "hard.csv")
+    params["train"]["batch_size"] = 1024  # more than there are reviews
+    YAML().dump(params, project.path / "params.yaml")
+    project.run("dvc", "repro")
+    data = read_json(project, "metrics/data.json")
+    assert data["rows"] == {"read": 1304, "used": 305, "repeats": 999, "rejected": 0, "conflicts": 0}
+    assert data["words"]["max"] == 100_000
+    assert len(pd.read_parquet(project.path / "data/evaluate/predictions.parquet")) == data["splits"]["test"]
+
+
 def test_a_mistake_in_the_params_is_one_line_and_leaves_nothing(tmp_path):
     project = copy_project(tmp_path)
     params = YAML(typ="safe").load(project.path / "params.yaml")

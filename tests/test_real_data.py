@@ -45,6 +45,30 @@ def test_a_table_goes_through_by_changing_parameters_alone(tmp_path, name):
     assert 0 < json.loads((project.path / "metrics/test.json").read_text(encoding="utf-8"))["log_loss"] < 2
 
 
+@pytest.mark.parametrize(
+    ("path", "text_column", "rating_column", "rows", "rejected"),
+    [
+        ("nasty/amazon_alexa.tsv", "verified_reviews", "rating", 3150, {"no text": 79}),
+        (
+            "nasty/disneyland_hk_broken.csv",
+            "Review_Text",
+            "Rating",
+            4494,
+            {"rating is not 1, 2, 3, 4 or 5": 6, "wrong number of fields": 83},
+        ),
+    ],
+)
+def test_a_nasty_table_goes_through_to_a_model(tmp_path, path, text_column, rating_column, rows, rejected):
+    project = copy_project(tmp_path)
+    source = {"path": str(Path(str(FOLDER)) / path), "text_column": text_column, "rating_column": rating_column}
+    point_at(project, "canva", data={**source, "split_column": None}, train={"epochs": 1}, evaluate={"bootstrap": 100})
+    project.run("dvc", "repro")
+    data = json.loads((project.path / "metrics/data.json").read_text(encoding="utf-8"))
+    assert data["rows"]["read"] == rows
+    assert data["rejected"] == rejected
+    assert 0 < json.loads((project.path / "metrics/test.json").read_text(encoding="utf-8"))["log_loss"] < 2
+
+
 def test_canva_reaches_the_figures_of_the_issue(tmp_path):
     """Mean of five seeds: a log loss below 0.83 and a quadratic weighted kappa above 0.73."""
     project = copy_project(tmp_path)
