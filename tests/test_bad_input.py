@@ -91,7 +91,8 @@ def fails(tmp_path, monkeypatch, capsys):
 
     def check(says: str, changes: dict[str, object], stage: str = "prepare") -> None:
         monkeypatch.chdir(tmp_path)
-        YAML().dump(changed_params(changes), Path("params.yaml"))
+        in_this_process = {"train.portable": False}
+        YAML().dump(changed_params(in_this_process | changes), Path("params.yaml"))
         before = set(tmp_path.rglob("*"))
         with pytest.raises(SystemExit, match=says) as ended:
             run(import_module(f"stages.{stage}").main)
