@@ -19,8 +19,9 @@ from src.checkpoints import Checkpoint
 from src.kernels import PORTABLE
 from src.model import ReviewModel
 from src.params import read_params
+from src.rating import Rating
 from src.reviews import load_reviews
-from src.training import be_deterministic, train
+from src.training import be_deterministic, fit
 from src.vocabulary import FIRST_WORD
 
 ENCODED = Path("data/encode")
@@ -74,7 +75,8 @@ def seconds_of(way: str) -> float:
         kind = Checkpoint if way.startswith("and") else NoCheckpoint
         checkpoint = kind(Path(folder) / "checkpoint.safetensors")
         start = time.perf_counter()
-        train(model, train_split, rows, valid_split, np.zeros(5), settings, 1, lambda epoch: None, checkpoint)
+        task = Rating(model, train_split, rows, valid_split, np.zeros(5))
+        fit(task, settings, 1, lambda epoch: None, checkpoint)
         return time.perf_counter() - start
 
 

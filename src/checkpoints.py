@@ -47,17 +47,24 @@ class Checkpoint:
 
 
 @contextmanager
-def only_run(folder: Path) -> Iterator[None]:
-    """Let one process at a time work with the checkpoints in a folder; another one waits until it is done."""
+def resumable(folder: Path, resume: bool) -> Iterator[Checkpoint]:
+    """Give the checkpoint of a training to one process at a time; it is removed when the block ends well.
+
+    Without `resume` what an earlier process left there is removed first.
+    """
     folder.parent.mkdir(exist_ok=True)
     lock = FileLock(folder.with_suffix(".lock"))
     try:
         lock.acquire(timeout=0)
     except Timeout:
-        print("train: the same training runs already; waiting for it to end", flush=True)
+        print("the same training runs already; waiting for it to end", flush=True)
         lock.acquire()
+    checkpoint = Checkpoint(folder / "checkpoint.safetensors")
     try:
-        yield
+        if not resume:
+            checkpoint.forget()
+        yield checkpoint
+        checkpoint.forget()
     finally:
         lock.release()
         Path(lock.lock_file).unlink(missing_ok=True)

@@ -30,8 +30,6 @@ class Curves(Live):  # type: ignore[misc]
     def log_epoch(self, epoch: Epoch) -> None:
         """Add an epoch to the curves, and a line to what the user sees."""
         self.step = epoch.number
-        self.log_metric("train/loss", epoch.train_loss)
-        self.log_metric("valid/loss", epoch.valid_loss)
-        self.log_metric("valid/macro_f1", epoch.valid_macro_f1)
-        self.log_metric("learning_rate", epoch.learning_rate)
-        print(f"train: {epoch}", flush=True)
+        for name, value in epoch.figures.items():
+            self.log_metric(name, value)
+        print(f"{Path(self.dir).name}: {epoch}", flush=True)

@@ -5,10 +5,10 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from src.params import Model
+from src.params import Cell, Model
 from src.vocabulary import PADDING, UNKNOWN
 
-CELLS: dict[str, Callable[..., nn.RNNBase]] = {"lstm": nn.LSTM, "gru": nn.GRU, "rnn": nn.RNN}
+CELLS: dict[Cell, Callable[..., nn.RNNBase]] = {"lstm": nn.LSTM, "gru": nn.GRU, "rnn": nn.RNN}
 EMBEDDING_SPREAD = 0.1
 
 
@@ -25,20 +25,17 @@ class ReviewModel(nn.Module):
         cell = CELLS[settings.cell]
         width = settings.directions * settings.hidden
         inputs = [settings.embedding] + [width] * (settings.layers - 1)
-        self.embedding = nn.Embedding(words, settings.embedding, padding_idx=PADDING)
+        self.embedding = make_embedding(words, settings.embedding)
         self.forwards = nn.ModuleList(cell(size, settings.hidden, batch_first=True) for size in inputs)
         if settings.directions == 2:
             self.backwards = nn.ModuleList(cell(size, settings.hidden, batch_first=True) for size in inputs)
         self.dropout = nn.Dropout(settings.dropout)
         self.output = nn.Linear(width * (2 if settings.pooling == "max_mean" else 1), classes)
-        with torch.no_grad():
-            self.embedding.weight[UNKNOWN:].normal_(std=EMBEDDING_SPREAD)
 
     def forward(self, ids: Tensor, lengths: Tensor) -> Tensor:
         """From ids int64 [batch, words], padded on the right, and lengths int64 [batch] to logits [batch, classes]."""
-        if self.training and self.settings.word_dropout:
-            hidden = torch.rand(ids.shape, device=ids.device) < self.settings.word_dropout
-            ids = ids.masked_fill(hidden & (ids != PADDING), UNKNOWN)
+        if self.training:
+            ids = hide_words(ids, self.settings.word_dropout)
         states = self.dropout(self.embedding(ids))
         for layer, forward in enumerate(self.forwards):
             if layer:
@@ -67,6 +64,20 @@ class ReviewModel(nn.Module):
         if self.settings.directions == 1:
             return end
         return torch.cat([end[:, : self.settings.hidden], states[:, 0, self.settings.hidden :]], dim=1)
+
+
+def make_embedding(words: int, size: int) -> nn.Embedding:
+    """A row of small random numbers for each word, and of zeros for the padding."""
+    embedding = nn.Embedding(words, size, padding_idx=PADDING)
+    with torch.no_grad():
+        embedding.weight[UNKNOWN:].normal_(std=EMBEDDING_SPREAD)
+    return embedding
+
+
+def hide_words(ids: Tensor, share: float) -> Tensor:
+    """Make a share of the words unknown, as the words of tomorrow's reviews will be."""
+    hidden = torch.rand(ids.shape, device=ids.device) < share
+    return ids.masked_fill(hidden & (ids != PADDING), UNKNOWN)
 
 
 def reverse(states: Tensor, lengths: Tensor) -> Tensor:

@@ -11,6 +11,7 @@ from ruamel.yaml.error import YAMLError
 from src.errors import UserError
 
 Language = Literal["english", "german", "french", "spanish"]
+Cell = Literal["lstm", "gru", "rnn"]
 Share = Annotated[float, Field(ge=0, lt=1)]
 Count = Annotated[int, Field(ge=1)]
 Seed = Annotated[int, Field(ge=0, lt=2**32)]
@@ -82,7 +83,7 @@ class Resample(Section):
 
 
 class Model(Section):
-    cell: Literal["lstm", "gru", "rnn"]
+    cell: Cell
     embedding: Count
     hidden: Count
     layers: Count
@@ -92,16 +93,29 @@ class Model(Section):
     word_dropout: Share
 
 
-class Train(Section):
-    epochs: Count
+class Loop(Section):
+    """What every training has."""
+
     patience: Count
     batch_size: Count
     lr: Annotated[float, Field(gt=0)]
     weight_decay: Annotated[float, Field(ge=0)]
     warmup: Annotated[float, Field(gt=0, lt=1)]
     clip: Annotated[float, Field(gt=0)]
+    average: bool
     checkpoint_steps: Count
     resume: bool
+    epochs: Annotated[int, Field(ge=0)]
+
+
+class Pretrain(Loop):
+    dropout: Share
+    word_dropout: Share
+    softmax_words: Count
+
+
+class Train(Loop):
+    epochs: Count
     threads: Count
     portable: bool
     device: Literal["auto", "cpu", "cuda"]
@@ -130,6 +144,7 @@ class Params(Section):
     encode: Encode
     resample: Resample
     model: Model
+    pretrain: Pretrain
     train: Train
     baseline: Baseline
     evaluate: Evaluate

@@ -4,98 +4,139 @@ import copy
 import math
 import os
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import numpy as np
 import torch
-from torch import Tensor
-from torch.nn import functional
+from torch import Tensor, nn
 from tqdm import tqdm
 
 from src.checkpoints import Checkpoint
 from src.errors import UserError
-from src.metrics import confusion, macro_f1, outcome
-from src.model import ReviewModel
-from src.params import Train
-from src.reviews import Reviews, batches_by_length, pad, shuffled_batches
+from src.params import Loop
+from src.reviews import Reviews, pad, shuffled_batches
 from src.seeds import seed_for
 
-READING_BATCH = 256
+
+class Task(Protocol):
+    """What a network is trained to do, and on which reviews."""
+
+    rows: np.ndarray  # int64, the reviews to learn from; one may stand there more than once
+    lengths: np.ndarray  # int64, words of each review
+
+    @property
+    def network(self) -> nn.Module:
+        """What learns."""
+
+    def loss(self, rows: np.ndarray) -> tuple[Tensor, int]:
+        """The mean loss of some reviews, in nats, and how many things (reviews, words) it is the mean of."""
+
+    def measure(self) -> dict[str, float]:
+        """Figures of the network as it is, by their names as curves; valid/loss, which decides, is one of them."""
 
 
 class Epoch(NamedTuple):
-    """Figures of an epoch, counted from 1, to six significant digits; losses are means over reviews, in nats."""
+    """The number of an epoch, counted from 1, and its figures to six significant digits, by their names as curves."""
 
     number: int
-    learning_rate: float
-    train_loss: float
-    valid_loss: float
-    valid_macro_f1: float
+    figures: dict[str, float]
+
+    @property
+    def valid_loss(self) -> float:
+        """What decides which epoch is the best."""
+        return self.figures["valid/loss"]
+
+    def summary(self) -> dict[str, float]:
+        """Number and figures, without the learning rate, by their names as metrics."""
+        figures = {name.replace("/", "_"): value for name, value in self.figures.items() if name != "learning_rate"}
+        return {"best_epoch": self.number, **figures}
 
     def __str__(self) -> str:
-        return (
-            f"epoch {self.number}: train loss {self.train_loss:.4f}, valid loss {self.valid_loss:.4f}, "
-            f"valid macro F1 {self.valid_macro_f1:.4f}"
-        )
+        figures = {name.replace("/", " ").replace("_", " "): value for name, value in self.figures.items()}
+        del figures["learning rate"]
+        return f"epoch {self.number}: " + ", ".join(f"{name} {value:.4f}" for name, value in figures.items())
 
 
 class Training:
-    """All that changes while a model is trained, which is all that a checkpoint holds."""
+    """All that changes while a network is trained, which is all that a checkpoint holds."""
 
-    def __init__(self, model: ReviewModel, steps: int, settings: Train) -> None:
-        self.model = model
+    def __init__(self, network: nn.Module, steps: int, settings: Loop) -> None:
+        self.network = network
+        self.settings = settings
         self.optimiser = torch.optim.AdamW(
-            model.parameters(), lr=settings.lr, weight_decay=settings.weight_decay, fused=True
+            network.parameters(), lr=settings.lr, weight_decay=settings.weight_decay, fused=True
         )
         # OneCycleLR divides by zero where the warm-up is one step exactly.
         warmup = settings.warmup if settings.warmup * steps != 1 else 1.5 / steps
         self.schedule = torch.optim.lr_scheduler.OneCycleLR(
             self.optimiser, settings.lr, total_steps=steps, pct_start=warmup, cycle_momentum=False
         )
-        self.best_weights = model.state_dict()
+        self.best_weights = network.state_dict()
+        self.mean_weights = copy.deepcopy(network.state_dict())  # over the steps of the epoch under way
         self.epochs: list[Epoch] = []
         self.step = 0  # done in the epoch under way
-        self.loss = 0.0  # summed over the reviews of the epoch under way
+        self.loss = 0.0  # summed over what was seen in the epoch under way
+        self.seen = 0
 
     @property
     def best(self) -> Epoch:
         """The epoch with the lowest validation loss, the first of several."""
         return min(self.epochs, key=lambda epoch: epoch.valid_loss)
 
-    def is_over(self, settings: Train) -> bool:
+    @property
+    def is_over(self) -> bool:
         """Whether all epochs are done, or `patience` of them were no better than the best."""
         done = len(self.epochs)
-        return done == settings.epochs or (done > 0 and done - self.best.number >= settings.patience)
+        return done == self.settings.epochs or (done > 0 and done - self.best.number >= self.settings.patience)
 
-    def learn(self, loss: Tensor, reviews: int, clip: float) -> None:
-        """Take one step down the mean loss of some reviews."""
+    @property
+    def learning_rate(self) -> float:
+        """The rate of the next step."""
+        return _rounded(float(self.schedule.get_last_lr()[0]))
+
+    def learn(self, loss: Tensor, seen: int) -> None:
+        """Take one step down the mean loss of what was seen."""
         self.optimiser.zero_grad()
         loss.backward()
-        torch.nn.utils.clip_grad_norm_(self.model.parameters(), clip)
+        torch.nn.utils.clip_grad_norm_(self.network.parameters(), self.settings.clip)
         self.optimiser.step()
         self.schedule.step()
         self.step += 1
-        self.loss += loss.item() * reviews
+        self.loss += loss.item() * seen
+        self.seen += seen
+        if self.settings.average:
+            for name, weights in self.network.state_dict().items():
+                self.mean_weights[name].lerp_(weights, 1 / self.step)
 
-    def end_epoch(self, epoch: Epoch) -> None:
-        """Note an epoch, and keep the weights if it is the best so far."""
+    def end_epoch(self, measure: Callable[[], dict[str, float]]) -> Epoch:
+        """Measure the network, with the mean of its weights where that is asked for; keep the best."""
+        figures = {"learning_rate": self.learning_rate, "train/loss": self.loss / self.seen}
+        weights = copy.deepcopy(self.network.state_dict())
+        if self.settings.average:
+            self.network.load_state_dict(self.mean_weights)
+        figures = {name: _rounded(value) for name, value in (figures | measure()).items()}
+        epoch = Epoch(len(self.epochs) + 1, figures)
         self.epochs.append(epoch)
-        self.step, self.loss = 0, 0.0
+        self.step, self.loss, self.seen = 0, 0.0, 0
         if self.best is epoch:
-            self.best_weights = copy.deepcopy(self.model.state_dict())
+            self.best_weights = copy.deepcopy(self.network.state_dict())
+        self.network.load_state_dict(weights)
+        return epoch
 
     def save(self, checkpoint: Checkpoint) -> None:
         """Write everything to a checkpoint."""
         optimiser = self.optimiser.state_dict()
-        tensors = {f"model/{name}": values.cpu() for name, values in self.model.state_dict().items()}
-        tensors |= {f"best/{name}": values.cpu().clone() for name, values in self.best_weights.items()}
+        weights = {"network": self.network.state_dict(), "best": self.best_weights, "mean": self.mean_weights}
+        tensors = {f"{part}/{name}": values.cpu().clone() for part in weights for name, values in weights[part].items()}
         for place, state in optimiser["state"].items():
             tensors |= {f"optimiser/{place}/{name}": values.cpu() for name, values in state.items()}
         tensors["random/cpu"] = torch.get_rng_state()
         if torch.cuda.is_available():
             tensors["random/cuda"] = torch.cuda.get_rng_state()
         numbers = {"groups": optimiser["param_groups"], "schedule": self.schedule.state_dict()}
-        checkpoint.save(tensors, numbers | {"epochs": self.epochs, "step": self.step, "loss": self.loss})
+        checkpoint.save(
+            tensors, numbers | {"epochs": self.epochs, "step": self.step, "loss": self.loss, "seen": self.seen}
+        )
 
     def restore(self, checkpoint: Checkpoint) -> None:
         """Take everything from a checkpoint, if there is one."""
@@ -103,7 +144,7 @@ class Training:
         if saved is None:
             return
         tensors, numbers = saved
-        parts: dict[str, dict[str, Tensor]] = {"model": {}, "best": {}, "optimiser": {}, "random": {}}
+        parts: dict[str, dict[str, Tensor]] = {"network": {}, "best": {}, "mean": {}, "optimiser": {}, "random": {}}
         for name, values in tensors.items():
             part, rest = name.split("/", 1)
             parts[part][rest] = values
@@ -111,29 +152,21 @@ class Training:
         for name, values in parts["optimiser"].items():
             place, key = name.split("/")
             state.setdefault(int(place), {})[key] = values
-        self.model.load_state_dict(parts["model"])
+        self.network.load_state_dict(parts["network"])
         self.best_weights = parts["best"]
+        for name, mean in self.mean_weights.items():
+            mean.copy_(parts["mean"][name])
         self.optimiser.load_state_dict({"state": state, "param_groups": numbers["groups"]})
         self.schedule.load_state_dict(numbers["schedule"])
-        self.epochs = [Epoch(*figures) for figures in numbers["epochs"]]
-        self.step, self.loss = numbers["step"], numbers["loss"]
+        self.epochs = [Epoch(*epoch) for epoch in numbers["epochs"]]
+        self.step, self.loss, self.seen = numbers["step"], numbers["loss"], numbers["seen"]
         torch.set_rng_state(parts["random"]["cpu"])
         if "cuda" in parts["random"]:
             torch.cuda.set_rng_state(parts["random"]["cuda"])
 
 
-def train(
-    model: ReviewModel,
-    reviews: Reviews,
-    rows: np.ndarray,
-    valid: Reviews,
-    log_prior_shift: np.ndarray,
-    settings: Train,
-    seed: int,
-    report: Callable[[Epoch], None],
-    checkpoint: Checkpoint,
-) -> Epoch:
-    """Train on `rows` of `reviews`, leave the model in its best epoch by validation loss, and give that epoch.
+def fit(task: Task, settings: Loop, seed: int, report: Callable[[Epoch], None], checkpoint: Checkpoint) -> Epoch | None:
+    """Train a network, leave it in its best epoch by validation loss, and give that epoch; None where there is none.
 
     All chance follows from `seed` and the number of the epoch. `report` is called after each epoch, also for those that
     the checkpoint holds already.
@@ -141,51 +174,36 @@ def train(
     Raises:
         UserError: the loss is no longer a number.
     """
-    device = next(model.parameters()).device
-    steps = math.ceil(len(rows) / settings.batch_size) * settings.epochs
-    training = Training(model, steps, settings)
+    steps = math.ceil(len(task.rows) / settings.batch_size) * settings.epochs
+    if not steps:
+        return None
+    training = Training(task.network, steps, settings)
     training.restore(checkpoint)
     for epoch in training.epochs:
         report(epoch)
-    while not training.is_over(settings):
+    while not training.is_over:
         number = len(training.epochs) + 1
-        batches = shuffled_batches(rows, reviews.lengths, settings.batch_size, seed_for(seed, "order", number))
+        batches = shuffled_batches(task.rows, task.lengths, settings.batch_size, seed_for(seed, "order", number))
         if training.step == 0:
             torch.manual_seed(seed_for(seed, "dropout", number))
-        model.train()
+        task.network.train()
         for batch in tqdm(batches[training.step :], f"epoch {number}", leave=False, disable=None):
-            labels = torch.from_numpy(reviews.labels[batch]).to(device)
-            loss = functional.cross_entropy(model(*_tensors(reviews, batch, device)), labels)
-            training.learn(loss, len(batch), settings.clip)
+            training.learn(*task.loss(batch))
             if not math.isfinite(training.loss):
                 raise UserError(_explosion(number, training, settings))
             if training.step % settings.checkpoint_steps == 0:
                 training.save(checkpoint)
-        result = outcome(predict(model, valid, log_prior_shift), valid.labels)
-        epoch = Epoch(
-            number,
-            learning_rate=_rounded(float(training.schedule.get_last_lr()[0])),
-            train_loss=_rounded(training.loss / len(rows)),
-            valid_loss=_rounded(float(result.loss.mean())),
-            valid_macro_f1=_rounded(macro_f1(confusion(result.labels, result.predicted, len(log_prior_shift)))),
-        )
-        training.end_epoch(epoch)
+        epoch = training.end_epoch(task.measure)
         training.save(checkpoint)
         report(epoch)
-    model.load_state_dict(training.best_weights)
+    task.network.load_state_dict(training.best_weights)
     return training.best
 
 
-def predict(model: ReviewModel, reviews: Reviews, log_prior_shift: np.ndarray) -> np.ndarray:
-    """Give the probabilities of each class, float64 [reviews, classes], for the prior that the shift leads to."""
-    device = next(model.parameters()).device
-    model.eval()
-    logits = np.empty((len(reviews.labels), len(log_prior_shift)))
-    with torch.inference_mode():
-        for batch in batches_by_length(reviews.lengths, READING_BATCH):
-            logits[batch] = model(*_tensors(reviews, batch, device)).cpu().numpy()
-    shifted = torch.from_numpy(logits + log_prior_shift)
-    return functional.softmax(shifted, dim=1).numpy()
+def to_tensors(reviews: Reviews, rows: np.ndarray, device: torch.device) -> tuple[Tensor, Tensor]:
+    """Some reviews as padded ids int64 [rows, words] and their lengths int64 [rows]."""
+    ids, lengths = pad(reviews, rows)
+    return torch.from_numpy(ids).to(device), torch.from_numpy(lengths).to(device)
 
 
 def choose_device(name: str) -> torch.device:
@@ -201,21 +219,15 @@ def choose_device(name: str) -> torch.device:
     return torch.device(name)
 
 
-def _explosion(number: int, training: Training, settings: Train) -> str:
-    rate = _rounded(float(training.schedule.get_last_lr()[0]))
+def _explosion(number: int, training: Training, settings: Loop) -> str:
     return (
-        f"the loss is no longer a number in epoch {number}, step {training.step}, at a learning rate of {rate}; "
-        f"lower train.lr (now {settings.lr}) or train.clip (now {settings.clip})"
+        f"the loss is no longer a number in epoch {number}, step {training.step}, at a learning rate of "
+        f"{training.learning_rate}; lower lr (now {settings.lr}) or clip (now {settings.clip}) of this stage"
     )
 
 
 def _rounded(value: float) -> float:
     return float(f"{value:.6g}")
-
-
-def _tensors(reviews: Reviews, rows: np.ndarray, device: torch.device) -> tuple[Tensor, Tensor]:
-    ids, lengths = pad(reviews, rows)
-    return torch.from_numpy(ids).to(device), torch.from_numpy(lengths).to(device)
 
 
 def be_deterministic(threads: int) -> None:

@@ -21,9 +21,10 @@ from src.kernels import use_portable_kernels
 from src.metrics import outcome
 from src.model import ReviewModel
 from src.params import Model, read_params
+from src.rating import predict
 from src.reviews import load_reviews
 from src.seeds import seed_for
-from src.training import be_deterministic, choose_device, predict
+from src.training import be_deterministic, choose_device
 
 PREPARED = Path("data/prepare")
 ENCODED = Path("data/encode")

@@ -5,22 +5,24 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from safetensors.torch import save
+from safetensors.torch import load_file, save
 
-from src.checkpoints import Checkpoint, fingerprint, only_run
+from src.checkpoints import fingerprint, resumable
 from src.curves import Curves
 from src.errors import run
 from src.files import read_json, replacing, write_json
 from src.kernels import use_portable_kernels
 from src.model import ReviewModel
 from src.params import read_params
+from src.rating import Rating
 from src.reviews import load_reviews
 from src.seeds import seed_for
-from src.training import be_deterministic, choose_device, train
+from src.training import be_deterministic, choose_device, fit
 from src.vocabulary import FIRST_WORD
 
 ENCODED = Path("data/encode")
 RESAMPLED = Path("data/resample")
+PRETRAINED = Path("models/pretrain")
 OUTPUT = Path("models/train")
 METRICS = Path("metrics/train.json")
 CURVES = Path("plots/train")
@@ -40,23 +42,20 @@ def main() -> None:
     train_split, valid_split = load_reviews(ENCODED / "train"), load_reviews(ENCODED / "valid")
 
     torch.manual_seed(seed_for(seed, "weights"))
-    model = ReviewModel(params.model, words, len(shift)).to(choose_device(params.train.device))
+    model = ReviewModel(params.model, words, len(shift))
+    model.load_state_dict(load_file(PRETRAINED / "model.safetensors"), strict=False)
+    task = Rating(model.to(choose_device(params.train.device)), train_split, rows, valid_split, shift)
     values = [seed, params.model.model_dump(), params.train.model_dump()]
-    scratch = SCRATCH / fingerprint([ENCODED, RESAMPLED], values)
-    checkpoint = Checkpoint(scratch / "checkpoint.safetensors")
-    with only_run(scratch):
-        if not params.train.resume:
-            checkpoint.forget()
+    scratch = SCRATCH / fingerprint([ENCODED, RESAMPLED, PRETRAINED], values)
+    with resumable(scratch, params.train.resume) as checkpoint:
         with Curves(CURVES, METRICS) as curves:
-            best = train(model, train_split, rows, valid_split, shift, params.train, seed, curves.log_epoch, checkpoint)
+            best = fit(task, params.train, seed, curves.log_epoch, checkpoint)
         with replacing(OUTPUT) as aside:
             aside.mkdir()
             weights = {name: values.cpu() for name, values in model.state_dict().items()}
             (aside / "model.safetensors").write_bytes(save(weights))
             write_json(aside / "model.json", {"model": params.model.model_dump(), "words": words})
-        losses = {"train_loss": best.train_loss, "valid_loss": best.valid_loss, "valid_macro_f1": best.valid_macro_f1}
-        write_json(METRICS, {"best_epoch": best.number, **losses})
-        checkpoint.forget()
+        write_json(METRICS, best.summary() if best else {})
 
 
 if __name__ == "__main__":

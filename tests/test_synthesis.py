@@ -12,10 +12,11 @@ from src.domain import TRUTH
 from src.metrics import outcome
 from src.model import ReviewModel
 from src.preparation import Kept, judge
+from src.rating import Rating, predict
 from src.reviews import Reviews
 from src.synthesis import CONTRASTS, LEVELS, NOW, OPENINGS, TURNS, star_probabilities, synthesize
 from src.tables import Row
-from src.training import be_deterministic, predict, train
+from src.training import be_deterministic, fit
 from src.vocabulary import FIRST_WORD, UNKNOWN, choose_words, count_words
 from tests.conftest import ROOT
 
@@ -126,17 +127,8 @@ def test_a_bag_of_words_stays_above_the_floor_and_the_lstm_gets_closer(make_para
     torch.manual_seed(1)
     model = ReviewModel(params.model, FIRST_WORD + len(words), 5)
     rows = np.arange(len(splits["train"]))
-    train(
-        model,
-        encode("train"),
-        rows,
-        encode("valid"),
-        np.zeros(5),
-        params.train,
-        1,
-        print,
-        Checkpoint(tmp_path / "checkpoint"),
-    )
+    task = Rating(model, encode("train"), rows, encode("valid"), np.zeros(5))
+    fit(task, params.train, 1, lambda epoch: None, Checkpoint(tmp_path / "checkpoint.safetensors"))
     lstm = outcome(predict(model, encode("test"), np.zeros(5)), labels).loss.mean()
     bag = outcome(tfidf, labels).loss.mean()
     print(f"floor {floor:.3f}, LSTM {lstm:.3f}, TF-IDF + logistic regression {bag:.3f}")

@@ -7,9 +7,10 @@ from src.errors import UserError
 from src.metrics import outcome
 from src.model import ReviewModel
 from src.params import check_params
+from src.rating import Rating, predict
 from src.resampling import resample
 from src.reviews import Reviews
-from src.training import be_deterministic, choose_device, predict, train
+from src.training import be_deterministic, choose_device, fit
 from tests.conftest import changed_params
 
 NO_SHIFT = np.zeros(2)
@@ -50,7 +51,8 @@ def run(reviews, valid, params, seed=1, rows=None, shift=NO_SHIFT, checkpoint=No
     model = ReviewModel(params.model, words=9, classes=len(shift))
     epochs = []
     rows = np.arange(len(reviews.labels)) if rows is None else rows
-    best = train(model, reviews, rows, valid, shift, params.train, seed, epochs.append, checkpoint or Nothing())
+    task = Rating(model, reviews, rows, valid, shift)
+    best = fit(task, params.train, seed, epochs.append, checkpoint or Nothing())
     return model, best, epochs
 
 
@@ -60,7 +62,7 @@ def test_it_learns_what_no_bag_of_words_can(cell):
     model, best, epochs = run(reviews, unseen, settings(**{"model.cell": cell}))
     assert (predict(model, unseen, NO_SHIFT).argmax(axis=1) == unseen.labels).mean() > 0.95
     assert [epoch.number for epoch in epochs] == list(range(1, len(epochs) + 1))
-    assert epochs[0].train_loss > best.train_loss
+    assert epochs[0].figures["train/loss"] > best.figures["train/loss"]
 
 
 def test_the_best_epoch_is_kept_and_training_stops_when_it_is_past():
@@ -138,10 +140,12 @@ class KilledAfter(Checkpoint):
             raise KilledError
 
 
+@pytest.mark.parametrize("average", [False, True])
 @pytest.mark.parametrize("writings", [1, 2, 3, 4, 7])
-def test_a_killed_training_goes_on_to_the_same_bytes(tmp_path, writings):
+def test_a_killed_training_goes_on_to_the_same_bytes(tmp_path, writings, average):
     reviews, valid = order_decides(100, 1), order_decides(50, 2)
-    params = settings(**{"train.epochs": 3, "train.checkpoint_steps": 3, "model.word_dropout": 0.2})
+    keys = {"train.epochs": 3, "train.checkpoint_steps": 3, "train.average": average, "model.word_dropout": 0.2}
+    params = settings(**keys)
     model, best, epochs = run(reviews, valid, params)
     path = tmp_path / "checkpoint.safetensors"
     with pytest.raises(KilledError):
@@ -156,7 +160,7 @@ def test_a_killed_training_goes_on_to_the_same_bytes(tmp_path, writings):
 def test_a_loss_that_is_no_number_stops_with_what_to_try():
     reviews = order_decides(100, 1)
     params = settings(**{"train.lr": 1e30, "train.clip": 1e30})
-    with pytest.raises(UserError, match=r"in epoch \d+, step \d+, .*lower train\.lr"):
+    with pytest.raises(UserError, match=r"in epoch \d+, step \d+, .*lower lr"):
         run(reviews, reviews, params)
 
 

@@ -1,0 +1,103 @@
+"""The task that comes before the stars: to say which word follows, read forwards and read backwards.
+
+Source: Dai and Le, Semi-supervised Sequence Learning, NIPS 2015, https://arxiv.org/abs/1511.01432.
+"""
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from src.model import CELLS, hide_words, make_embedding, reverse
+from src.params import Cell, Pretrain
+from src.reviews import Reviews, batches_by_length
+from src.training import to_tensors
+from src.vocabulary import PADDING
+
+READING_BATCH = 256
+
+
+class LanguageModel(nn.Module):
+    """A language model in each direction, made of the embedding and the first recurrent layer of a ReviewModel.
+
+    The embedding is also the weight of the softmax, which teaches it most.
+    Source: Press and Wolf, Using the Output Embedding to Improve Language Models, EACL 2017,
+    https://arxiv.org/abs/1608.05859.
+    """
+
+    def __init__(
+        self, settings: Pretrain, cell: Cell, directions: int, words: int, embedding: int, hidden: int
+    ) -> None:
+        super().__init__()
+        self.settings = settings
+        self.embedding = make_embedding(words, embedding)
+        self.forwards = nn.ModuleList([CELLS[cell](embedding, hidden, batch_first=True)])
+        if directions == 2:
+            self.backwards = nn.ModuleList([CELLS[cell](embedding, hidden, batch_first=True)])
+        self.to_embedding = nn.Identity() if hidden == embedding else nn.Linear(hidden, embedding)
+        self.bias = nn.Parameter(torch.zeros(words))
+        self.dropout = nn.Dropout(settings.dropout)
+
+    def first_layer(self) -> dict[str, Tensor]:
+        """The weights that a ReviewModel starts from, under the names that they have there."""
+        parts = ("embedding.", "forwards.", "backwards.")
+        return {name: weights for name, weights in self.state_dict().items() if name.startswith(parts)}
+
+    def forward(self, ids: Tensor, lengths: Tensor) -> Tensor:
+        """From ids int64 [batch, words], padded on the right, to -log of the probability of each next word.
+
+        Returns float [next words], those of all directions one after the other.
+        """
+        states, following = [], []
+        readings = [(self.forwards[0], ids)]
+        if hasattr(self, "backwards"):
+            readings.append((self.backwards[0], reverse(ids[:, :, None], lengths)[:, :, 0]))
+        for reader, read in readings:
+            seen = hide_words(read, self.settings.word_dropout) if self.training else read
+            there = read[:, 1:] != PADDING
+            states.append(self.dropout(reader(self.dropout(self.embedding(seen)))[0][:, :-1])[there])
+            following.append(read[:, 1:][there])
+        return self._surprise(self.to_embedding(torch.cat(states)), torch.cat(following))
+
+    def _surprise(self, states: Tensor, following: Tensor) -> Tensor:
+        """Cross-entropy of the softmax over all words; while a large vocabulary is learnt, over some of them.
+
+        Those are the words that follow in this batch and others drawn at random, `softmax_words` together or more.
+        Source: Jean et al., On Using Very Large Target Vocabulary for Neural Machine Translation, ACL 2015,
+        section 3.2, https://arxiv.org/abs/1412.2007.
+        """
+        words = len(self.bias)
+        if not self.training or words <= self.settings.softmax_words:
+            return functional.cross_entropy(
+                functional.linear(states, self.embedding.weight, self.bias), following, reduction="none"
+            )
+        drawn = torch.randint(words, (self.settings.softmax_words,), device=following.device)
+        candidates, places = torch.unique(torch.cat([following, drawn]), return_inverse=True)
+        logits = functional.linear(states, self.embedding(candidates), self.bias[candidates])
+        return functional.cross_entropy(logits, places[: len(following)], reduction="none")
+
+
+class Language:
+    """Learn the next word of some reviews; measure on others. A Task of src.training."""
+
+    def __init__(self, network: LanguageModel, reviews: Reviews, valid: Reviews) -> None:
+        self.network = network
+        self.reviews, self.valid = reviews, valid
+        self.lengths = reviews.lengths
+        self.rows = np.flatnonzero(self.lengths > 1)
+        self.device = next(network.parameters()).device
+
+    def loss(self, rows: np.ndarray) -> tuple[Tensor, int]:
+        """The mean of -log of the probability of each next word, and the number of words."""
+        surprise = self.network(*to_tensors(self.reviews, rows, self.device))
+        return surprise.mean(), len(surprise)
+
+    def measure(self) -> dict[str, float]:
+        """The same on the validation split."""
+        total, words = 0.0, 0
+        self.network.eval()
+        with torch.inference_mode():
+            for batch in batches_by_length(self.valid.lengths, READING_BATCH):
+                surprise = self.network(*to_tensors(self.valid, batch, self.device))
+                total, words = total + surprise.sum().item(), words + len(surprise)
+        return {"valid/loss": total / max(words, 1)}

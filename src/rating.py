@@ -1,0 +1,50 @@
+"""The task that all others serve: to say how likely each number of stars is."""
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from src.metrics import confusion, macro_f1, outcome
+from src.model import ReviewModel
+from src.reviews import Reviews, batches_by_length
+from src.training import to_tensors
+
+READING_BATCH = 256
+
+
+class Rating:
+    """Learn the stars of `rows` of some reviews by cross-entropy; measure on others. A Task of src.training."""
+
+    def __init__(
+        self, model: ReviewModel, reviews: Reviews, rows: np.ndarray, valid: Reviews, log_prior_shift: np.ndarray
+    ) -> None:
+        self.network = model
+        self.reviews, self.rows, self.valid = reviews, rows, valid
+        self.lengths = reviews.lengths
+        self.log_prior_shift = log_prior_shift
+        self.device = next(model.parameters()).device
+
+    def loss(self, rows: np.ndarray) -> tuple[Tensor, int]:
+        """The mean cross-entropy of some reviews, and their number."""
+        labels = torch.from_numpy(self.reviews.labels[rows]).to(self.device)
+        logits = self.network(*to_tensors(self.reviews, rows, self.device))
+        return functional.cross_entropy(logits, labels), len(rows)
+
+    def measure(self) -> dict[str, float]:
+        """Loss and macro F1 on the validation split, for the prior that the shift leads to."""
+        result = outcome(predict(self.network, self.valid, self.log_prior_shift), self.valid.labels)
+        counts = confusion(result.labels, result.predicted, len(self.log_prior_shift))
+        return {"valid/loss": float(result.loss.mean()), "valid/macro_f1": macro_f1(counts)}
+
+
+def predict(model: ReviewModel, reviews: Reviews, log_prior_shift: np.ndarray) -> np.ndarray:
+    """Give the probabilities of each class, float64 [reviews, classes], for the prior that the shift leads to."""
+    device = next(model.parameters()).device
+    model.eval()
+    logits = np.empty((len(reviews.labels), len(log_prior_shift)))
+    with torch.inference_mode():
+        for batch in batches_by_length(reviews.lengths, READING_BATCH):
+            logits[batch] = model(*to_tensors(reviews, batch, device)).cpu().numpy()
+    shifted = torch.from_numpy(logits + log_prior_shift)
+    return functional.softmax(shifted, dim=1).numpy()
