@@ -26,5 +26,5 @@ test: $(VENV)/installed  ## set up, then check style and types and run all tests
 test-all: $(VENV)/installed  ## the tests, with 100 kills instead of 5 (an hour)
 	REVIEWS_KILLS=100 pytest
 
-clean:  ## remove the virtual environment, data and models; dvc.lock, metrics and plots stay
-	rm -rf $(VENV) data models .checkpoints .dvc/cache .dvc/tmp
+clean:  ## remove the virtual environment and what the stages wrote; dvc.lock, metrics and plots stay
+	rm -rf $(VENV) $(addprefix data/,raw prepare clean encode resample baseline evaluate) models .checkpoints .dvc/cache .dvc/tmp

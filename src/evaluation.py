@@ -1,9 +1,13 @@
 """The tables that a reader of an experiment looks at."""
 
+from typing import get_args
+
 import numpy as np
 import pandas as pd
 
-from src.metrics import Outcome, confusion, f1_scores, intervals, reliability, scores
+from src.decisions import decide
+from src.metrics import Outcome, confusion, f1_scores, intervals, outcome, reliability, scores
+from src.params import Decision
 
 DIGITS = 4
 
@@ -40,10 +44,21 @@ def star_table(result: Outcome, stars: list[int]) -> pd.DataFrame:
     return pd.DataFrame({"star": stars, "f1": f1, "reviews": counts.sum(axis=1)})
 
 
-def prediction_table(reviews: pd.DataFrame, probabilities: np.ndarray, stars: list[int]) -> pd.DataFrame:
+def decision_table(probabilities: np.ndarray, labels: np.ndarray, prior: np.ndarray, bins: int) -> pd.DataFrame:
+    """What each rule of src.decisions would make of some probabilities: columns of rule, metric, value."""
+    lines = []
+    for rule in get_args(Decision):
+        result = outcome(probabilities, labels, decide(probabilities, rule, prior))
+        lines += [(rule, metric, value) for metric, value in scores(result, len(prior), bins).items()]
+    return pd.DataFrame(lines, columns=["rule", "metric", "value"]).round(DIGITS)
+
+
+def prediction_table(
+    reviews: pd.DataFrame, probabilities: np.ndarray, predicted: np.ndarray, stars: list[int]
+) -> pd.DataFrame:
     """Row, text, rating, predicted stars and the probability of each, review by review."""
     table = reviews[["row", "text", "rating"]].copy()
-    table["predicted"] = np.array(stars, np.int8)[probabilities.argmax(axis=1)]
+    table["predicted"] = np.array(stars, np.int8)[predicted]
     return table.assign(**{f"p{star}": probabilities[:, place] for place, star in enumerate(stars)})
 
 

@@ -11,8 +11,8 @@ SMALLEST = np.finfo(np.float64).tiny
 class Outcome(NamedTuple):
     """What the metrics of a review need.
 
-    labels, predicted: int [reviews], the true and the likeliest class. loss: float [reviews], -log of the true class's
-    probability. confidence: float [reviews], the largest probability.
+    labels, predicted: int [reviews], the true and the predicted class. loss: float [reviews], -log of the true class's
+    probability. confidence: float [reviews], the predicted class's probability.
     """
 
     labels: np.ndarray
@@ -21,9 +21,13 @@ class Outcome(NamedTuple):
     confidence: np.ndarray
 
 
-def outcome(probabilities: np.ndarray, labels: np.ndarray) -> Outcome:
-    """Compare probabilities, float [reviews, classes], with labels, int [reviews]."""
-    predicted = probabilities.argmax(axis=1)
+def outcome(probabilities: np.ndarray, labels: np.ndarray, predicted: np.ndarray | None = None) -> Outcome:
+    """Compare probabilities, float [reviews, classes], and the classes predicted from them with labels, int [reviews].
+
+    Without `predicted` that is the most probable class.
+    """
+    if predicted is None:
+        predicted = probabilities.argmax(axis=1)
     reviews = np.arange(len(labels))
     loss = -np.log(np.maximum(probabilities[reviews, labels], SMALLEST))
     return Outcome(labels, predicted, loss, probabilities[reviews, predicted])

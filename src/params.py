@@ -11,6 +11,7 @@ from ruamel.yaml.error import YAMLError
 from src.errors import UserError
 
 Language = Literal["english", "german", "french", "spanish"]
+Decision = Literal["most_probable", "prior_corrected", "least_distance"]
 Cell = Literal["lstm", "gru", "rnn"]
 Share = Annotated[float, Field(ge=0, lt=1)]
 Count = Annotated[int, Field(ge=1)]
@@ -112,6 +113,7 @@ class Pretrain(Loop):
     dropout: Share
     word_dropout: Share
     softmax_words: Count
+    extra_path: Annotated[str, Field(min_length=1)]
 
 
 class Train(Loop):
@@ -128,6 +130,7 @@ class Baseline(Section):
 
 
 class Evaluate(Section):
+    decision: Decision
     bootstrap: Annotated[int, Field(ge=100)]
     bins: Annotated[int, Field(ge=2)]
     mistakes: Annotated[int, Field(ge=0)]

@@ -6,10 +6,12 @@ import numpy as np
 import pandas as pd
 from safetensors.torch import load_file
 
+from src.decisions import decide
 from src.domain import TRUTH
 from src.errors import run
 from src.evaluation import (
     confusion_table,
+    decision_table,
     prediction_table,
     reliability_table,
     score_table,
@@ -50,22 +52,29 @@ def main() -> None:
     description = read_json(MODEL / "model.json")
     model = ReviewModel(Model(**description["model"]), description["words"], len(stars))
     model.load_state_dict(load_file(MODEL / "model.safetensors"))
-    predicted = predict(model.to(choose_device(params.train.device)), reviews, shift)
+    model.to(choose_device(params.train.device))
+    valid = load_reviews(ENCODED / "valid")
 
-    everyone = {"model": predicted}
+    everyone = {"model": predict(model, reviews, shift)}
     for path in sorted(BASELINES.glob("*.parquet")):
         everyone[path.stem] = pd.read_parquet(path).to_numpy()
     if texts[list(TRUTH)].notna().all(axis=None):
         everyone["floor"] = texts[list(TRUTH)].to_numpy()
+    train_labels = load_reviews(ENCODED / "train").labels
+    prior = np.bincount(train_labels, minlength=len(stars)) / len(train_labels)
     outcomes = {name: outcome(probabilities, reviews.labels) for name, probabilities in everyone.items()}
+    probabilities = everyone["model"]
+    result = outcome(probabilities, reviews.labels, decide(probabilities, settings.decision, prior))
+    outcomes["model"] = result
     seed = seed_for(params.base.seed, "bootstrap")
     scores = score_table(outcomes, len(stars), settings.bins, settings.bootstrap, seed)
-    predictions = prediction_table(texts, predicted, stars)
-    result = outcomes["model"]
+    predictions = prediction_table(texts, probabilities, result.predicted, stars)
+    decisions = decision_table(predict(model, valid, shift), valid.labels, prior, settings.bins)
 
     with replacing(OUTPUT) as aside:
         aside.mkdir()
         predictions.to_parquet(aside / "predictions.parquet", index=False)
+        write_csv(aside / "decisions.csv", decisions)
         mistakes = worst_mistakes(predictions, result.loss, settings.mistakes)
         write_csv(aside / "mistakes.csv", mistakes.assign(text=mistakes.text.map(spreadsheet_safe)))
     with replacing(PLOTS) as aside:

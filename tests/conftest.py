@@ -24,6 +24,7 @@ SMALL = {
     "encode.min_count": 1,
     "model.embedding": 16,
     "model.hidden": 16,
+    "pretrain.epochs": 2,
     "train.epochs": 2,
     "baseline.strengths": [1.0],
     "evaluate.bootstrap": 100,

@@ -29,8 +29,11 @@ def clone(tmp_path_factory: pytest.TempPathFactory) -> Project:
 
 def start_over(project: Project) -> None:
     """Forget every result: outputs, lock, cache, run cache, checkpoints."""
-    for name in ("data", "models", "metrics", "plots", ".dvc/cache", ".dvc/tmp", ".checkpoints"):
+    for name in ("models", "metrics", "plots", ".dvc/cache", ".dvc/tmp", ".checkpoints"):
         shutil.rmtree(project.path / name, ignore_errors=True)
+    for path in (project.path / "data").iterdir():
+        if path.name != "extra":
+            shutil.rmtree(path)
     (project.path / "dvc.lock").unlink(missing_ok=True)
 
 

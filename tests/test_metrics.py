@@ -89,7 +89,7 @@ def test_the_tables_by_hand():
     assert counts[counts.reviews > 0].to_numpy().tolist() == [[1, 1, 1], [4, 4, 1], [5, 1, 1], [5, 5, 1]]
     assert star_table(result, STARS).f1.tolist() == pytest.approx([0.6667, 0, 0, 1, 0.6667])
     reviews = pd.DataFrame({"row": [7, 8, 9, 10], "text": list("abcd"), "rating": labels + 1})
-    table = prediction_table(reviews, probabilities, STARS)
+    table = prediction_table(reviews, probabilities, probabilities.argmax(axis=1), STARS)
     assert table.predicted.tolist() == [1, 1, 5, 4]
     worst = worst_mistakes(table, result.loss, count=50)
     assert worst.to_dict("records") == [{"row": 8, "rating": 5, "predicted": 1, "loss": 3.2189, "text": "b"}]

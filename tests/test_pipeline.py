@@ -136,6 +136,17 @@ def test_a_url_is_a_dependency(project: Project, tmp_path):
     pd.testing.assert_frame_equal(pd.read_parquet(other.path / "data/prepare/test.parquet"), expected)
 
 
+def test_unrated_reviews_are_read_before_training_but_never_those_that_are_tested_on(tmp_path):
+    project = copy_project(tmp_path)
+    project.run("dvc", "repro", "prepare")
+    test_texts = pd.read_parquet(project.path / "data/prepare/test.parquet").text
+    lines = [{"content": text} for text in [*test_texts, "no stars here but words", "No stars here but words"]]
+    (project.path / "data/extra/more.jsonl").write_text("\n".join(map(json.dumps, lines)), encoding="utf-8")
+    said = project.run("dvc", "repro", "evaluate")
+    assert read_json(project, "metrics/pretrain.json")["extra"] == {"known": len(test_texts) + 1, "used": 1}
+    assert "pretrain: more reviews from data/extra" in said
+
+
 def test_a_hard_table_goes_through_to_a_model(tmp_path):
     """UTF-16, bare carriage returns, a NUL, 100,000 words, nothing but stop words, and one review a thousand times."""
     project = copy_project(tmp_path / "project")
@@ -163,4 +174,4 @@ def test_a_mistake_in_the_params_is_one_line_and_leaves_nothing(tmp_path):
     YAML().dump(params, project.path / "params.yaml")
     said = project.run("python", "-m", "stages.synthesize", ok=False)
     assert said == "error: params.yaml: synthesize.review: unknown key; did you mean reviews?\n"
-    assert not (project.path / "data").exists()
+    assert [path.name for path in (project.path / "data").iterdir()] == ["extra"]
