@@ -72,7 +72,6 @@ class Training:
             self.optimiser, settings.lr, total_steps=steps, pct_start=warmup, cycle_momentum=False
         )
         self.best_weights = network.state_dict()
-        self.mean_weights = copy.deepcopy(network.state_dict())  # over the steps of the epoch under way
         self.epochs: list[Epoch] = []
         self.step = 0  # done in the epoch under way
         self.loss = 0.0  # summed over what was seen in the epoch under way
@@ -104,29 +103,22 @@ class Training:
         self.step += 1
         self.loss += loss.item() * seen
         self.seen += seen
-        if self.settings.average:
-            for name, weights in self.network.state_dict().items():
-                self.mean_weights[name].lerp_(weights, 1 / self.step)
 
     def end_epoch(self, measure: Callable[[], dict[str, float]]) -> Epoch:
-        """Measure the network, with the mean of its weights where that is asked for; keep the best."""
-        figures = {"learning_rate": self.learning_rate, "train/loss": self.loss / self.seen}
-        weights = copy.deepcopy(self.network.state_dict())
-        if self.settings.average:
-            self.network.load_state_dict(self.mean_weights)
-        figures = {name: _rounded(value) for name, value in (figures | measure()).items()}
+        """Measure the network; keep it if it is the best so far."""
+        figures = {"learning_rate": self.learning_rate, "train/loss": self.loss / self.seen} | measure()
+        figures = {name: _rounded(value) for name, value in figures.items()}
         epoch = Epoch(len(self.epochs) + 1, figures)
         self.epochs.append(epoch)
         self.step, self.loss, self.seen = 0, 0.0, 0
         if self.best is epoch:
             self.best_weights = copy.deepcopy(self.network.state_dict())
-        self.network.load_state_dict(weights)
         return epoch
 
     def save(self, checkpoint: Checkpoint) -> None:
         """Write everything to a checkpoint."""
         optimiser = self.optimiser.state_dict()
-        weights = {"network": self.network.state_dict(), "best": self.best_weights, "mean": self.mean_weights}
+        weights = {"network": self.network.state_dict(), "best": self.best_weights}
         tensors = {f"{part}/{name}": values.cpu().clone() for part in weights for name, values in weights[part].items()}
         for place, state in optimiser["state"].items():
             tensors |= {f"optimiser/{place}/{name}": values.cpu() for name, values in state.items()}
@@ -144,7 +136,7 @@ class Training:
         if saved is None:
             return
         tensors, numbers = saved
-        parts: dict[str, dict[str, Tensor]] = {"network": {}, "best": {}, "mean": {}, "optimiser": {}, "random": {}}
+        parts: dict[str, dict[str, Tensor]] = {"network": {}, "best": {}, "optimiser": {}, "random": {}}
         for name, values in tensors.items():
             part, rest = name.split("/", 1)
             parts[part][rest] = values
@@ -154,8 +146,6 @@ class Training:
             state.setdefault(int(place), {})[key] = values
         self.network.load_state_dict(parts["network"])
         self.best_weights = parts["best"]
-        for name, mean in self.mean_weights.items():
-            mean.copy_(parts["mean"][name])
         self.optimiser.load_state_dict({"state": state, "param_groups": numbers["groups"]})
         self.schedule.load_state_dict(numbers["schedule"])
         self.epochs = [Epoch(*epoch) for epoch in numbers["epochs"]]

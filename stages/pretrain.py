@@ -54,10 +54,20 @@ def main() -> None:
         with Curves(CURVES, METRICS) as curves:
             best = fit(task, settings, seed, curves.log_epoch, checkpoint)
         weights = network.first_layer() if best else {}
+        if not best:
+            write_empty_curves()
         with replacing(OUTPUT) as aside:
             aside.mkdir()
             (aside / "model.safetensors").write_bytes(save({name: part.cpu() for name, part in weights.items()}))
         write_json(METRICS, (best.summary() if best else {}) | {"extra": counts})
+
+
+def write_empty_curves() -> None:
+    """Write curves without an epoch: Git would lose an empty folder, and `dvc plots` wants the files."""
+    for part in ("train", "valid"):
+        folder = CURVES / "metrics" / part
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "loss.tsv").write_text("step\tloss\n", encoding="utf-8")
 
 
 def read_extra(params: Params) -> tuple[Reviews, Counter[str]]:

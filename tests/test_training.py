@@ -140,11 +140,10 @@ class KilledAfter(Checkpoint):
             raise KilledError
 
 
-@pytest.mark.parametrize("average", [False, True])
 @pytest.mark.parametrize("writings", [1, 2, 3, 4, 7])
-def test_a_killed_training_goes_on_to_the_same_bytes(tmp_path, writings, average):
+def test_a_killed_training_goes_on_to_the_same_bytes(tmp_path, writings):
     reviews, valid = order_decides(100, 1), order_decides(50, 2)
-    keys = {"train.epochs": 3, "train.checkpoint_steps": 3, "train.average": average, "model.word_dropout": 0.2}
+    keys = {"train.epochs": 3, "train.checkpoint_steps": 3, "model.word_dropout": 0.2}
     params = settings(**keys)
     model, best, epochs = run(reviews, valid, params)
     path = tmp_path / "checkpoint.safetensors"
