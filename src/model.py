@@ -1,7 +1,8 @@
 """The recurrent network that reads a review."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -72,6 +73,15 @@ def make_embedding(words: int, size: int) -> nn.Embedding:
     with torch.no_grad():
         embedding.weight[UNKNOWN:].normal_(std=EMBEDDING_SPREAD)
     return embedding
+
+
+def start_from(embedding: nn.Embedding, vectors: Mapping[int, np.ndarray]) -> None:
+    """Put vectors, float [size], in the place of the random numbers of some words, scaled to be as large."""
+    if vectors:
+        values = np.stack(list(vectors.values()))
+        spread = np.sqrt((values**2).mean()) or 1.0
+        with torch.no_grad():
+            embedding.weight[list(vectors)] = torch.from_numpy(values * (EMBEDDING_SPREAD / spread)).float()
 
 
 def hide_words(ids: Tensor, share: float) -> Tensor:

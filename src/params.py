@@ -113,6 +113,7 @@ class Pretrain(Loop):
     word_dropout: Share
     softmax_words: Count
     extra_path: Annotated[str, Field(min_length=1)]
+    vectors_path: Annotated[str, Field(min_length=1)]
 
 
 class Train(Loop):

@@ -1,9 +1,13 @@
-"""Teach the embedding and the first recurrent layer which word follows, before any stars are looked at."""
+"""Teach the embedding and the first recurrent layer which word follows, before any stars are looked at.
+
+The embedding starts from word vectors made elsewhere, if there are any.
+"""
 
 import os
 from collections import Counter
 from pathlib import Path
 
+import numpy as np
 import torch
 from safetensors.torch import save
 
@@ -11,17 +15,20 @@ from src.checkpoints import fingerprint, resumable
 from src.cleaning import make_cleaner
 from src.curves import Curves
 from src.domain import SPLITS
-from src.errors import run
+from src.errors import UserError, run
 from src.extra import encode_extra, joined, key_of
 from src.files import replacing, write_json
 from src.kernels import use_portable_kernels
 from src.language import Language, LanguageModel
+from src.model import start_from
 from src.params import Params, read_params
 from src.review_files import read_parts
 from src.reviews import Reviews, load_reviews
 from src.seeds import seed_for
+from src.sources import open_text, readable
 from src.tables import read_table
 from src.training import be_deterministic, choose_device, fit
+from src.vectors import average_vectors, coverage
 from src.vocabulary import FIRST_WORD
 
 PREPARED = Path("data/prepare")
@@ -39,27 +46,38 @@ def main() -> None:
     be_deterministic(params.train.threads)
     settings = params.pretrain
     seed = seed_for(params.base.seed, "pretrain")
-    words = FIRST_WORD + len((ENCODED / "vocabulary.txt").read_text(encoding="utf-8").splitlines())
+    vocabulary = (ENCODED / "vocabulary.txt").read_text(encoding="utf-8").splitlines()
+    ids = {word: number for number, word in enumerate(vocabulary, FIRST_WORD)}
     train_split, valid_split = load_reviews(ENCODED / "train"), load_reviews(ENCODED / "valid")
-    extra, counts = read_extra(params)
+    extra, counts = read_extra(params, ids)
+    vectors = read_vectors(params, ids)
+    covered = coverage(vectors, train_split.ids, len(ids))
+    if vectors:
+        print(
+            f"pretrain: vectors for {covered['vocabulary']:.1%} of the vocabulary, {covered['words']:.1%} of the text"
+        )
 
+    words = FIRST_WORD + len(ids)
     shape = (params.model.cell, params.model.directions, words, params.model.embedding, params.model.hidden)
     torch.manual_seed(seed_for(seed, "weights"))
-    network = LanguageModel(settings, *shape).to(choose_device(params.train.device))
+    network = LanguageModel(settings, *shape)
+    start_from(network.embedding, vectors)
+    network.to(choose_device(params.train.device))
     task = Language(network, joined(train_split, extra), valid_split)
     scratch = SCRATCH / fingerprint(
-        [ENCODED, Path(settings.extra_path)], [seed, shape, settings.model_dump(), params.train.portable]
+        [ENCODED, Path(settings.extra_path), Path(settings.vectors_path)],
+        [seed, shape, settings.model_dump(), params.train.portable],
     )
     with resumable(scratch, settings.resume) as checkpoint:
         with Curves(CURVES, METRICS) as curves:
             best = fit(task, settings, seed, curves.log_epoch, checkpoint)
-        weights = network.first_layer() if best else {}
+        weights = network.first_layer() if best else {"embedding.weight": network.embedding.weight} if vectors else {}
         if not best:
             write_empty_curves()
         with replacing(OUTPUT) as aside:
             aside.mkdir()
             (aside / "model.safetensors").write_bytes(save({name: part.cpu() for name, part in weights.items()}))
-        write_json(METRICS, (best.summary() if best else {}) | {"extra": counts})
+        write_json(METRICS, (best.summary() if best else {}) | {"extra": counts, "vectors": covered})
 
 
 def write_empty_curves() -> None:
@@ -70,10 +88,9 @@ def write_empty_curves() -> None:
         (folder / "loss.tsv").write_text("step\tloss\n", encoding="utf-8")
 
 
-def read_extra(params: Params) -> tuple[Reviews, Counter[str]]:
+def read_extra(params: Params, ids: dict[str, int]) -> tuple[Reviews, Counter[str]]:
     """Read the reviews beside the table, if there are any; the columns are those of the table, but for the rating."""
-    place = Path(params.pretrain.extra_path)
-    paths = [place] if place.is_file() else sorted(path for path in place.iterdir() if path.name[0] != ".")
+    paths = files_at(Path(params.pretrain.extra_path))
     known: set[bytes] = set()
     for split in SPLITS if paths else ():
         for part in read_parts(PREPARED / f"{split}.parquet"):
@@ -81,12 +98,28 @@ def read_extra(params: Params) -> tuple[Reviews, Counter[str]]:
     # The table reader wants two columns; the second is not looked at.
     data = params.data.model_copy(update={"rating_column": params.data.text_column, "split_column": None})
     rows = (row for path in paths for row in read_table(path, data).rows)
-    words = (ENCODED / "vocabulary.txt").read_text(encoding="utf-8").splitlines()
-    ids = {word: number for number, word in enumerate(words, FIRST_WORD)}
     extra, counts = encode_extra(rows, known, make_cleaner(data.language, params.clean), ids, params.encode.max_length)
     if paths:
-        print(f"pretrain: more reviews from {place}: {dict(counts)}")
+        print(f"pretrain: more reviews from {params.pretrain.extra_path}: {dict(counts)}")
     return extra, counts
+
+
+def read_vectors(params: Params, ids: dict[str, int]) -> dict[int, np.ndarray]:
+    """Read the word vectors, if there are any, by the ids of the words."""
+    place = Path(params.pretrain.vectors_path)
+    paths = files_at(place)
+    if len(paths) > 1:
+        raise UserError(f"{place}: {len(paths)} files; one file of word vectors is wanted")
+    for path in paths:
+        with readable(path), open_text(path, "utf-8") as lines:
+            clean = make_cleaner(params.data.language, params.clean)
+            return average_vectors(lines, str(path), clean, ids, params.model.embedding)
+    return {}
+
+
+def files_at(place: Path) -> list[Path]:
+    """Give the file, or the files of a folder in the order of their names, those that begin with a dot left out."""
+    return [place] if place.is_file() else sorted(path for path in place.iterdir() if path.name[0] != ".")
 
 
 if __name__ == "__main__":

@@ -32,7 +32,7 @@ def start_over(project: Project) -> None:
     for name in ("models", "metrics", "plots", ".dvc/cache", ".dvc/tmp", ".checkpoints"):
         shutil.rmtree(project.path / name, ignore_errors=True)
     for path in (project.path / "data").iterdir():
-        if path.name != "extra":
+        if path.name not in ("extra", "vectors"):
             shutil.rmtree(path)
     (project.path / "dvc.lock").unlink(missing_ok=True)
 

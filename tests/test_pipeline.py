@@ -136,15 +136,20 @@ def test_a_url_is_a_dependency(project: Project, tmp_path):
     pd.testing.assert_frame_equal(pd.read_parquet(other.path / "data/prepare/test.parquet"), expected)
 
 
-def test_unrated_reviews_are_read_before_training_but_never_those_that_are_tested_on(tmp_path):
+def test_unrated_reviews_and_word_vectors_help_but_no_text_that_is_tested_on(tmp_path):
     project = copy_project(tmp_path)
     project.run("dvc", "repro", "prepare")
     test_texts = pd.read_parquet(project.path / "data/prepare/test.parquet").text
     lines = [{"content": text} for text in [*test_texts, "no stars here but words", "No stars here but words"]]
     (project.path / "data/extra/more.jsonl").write_text("\n".join(map(json.dumps, lines)), encoding="utf-8")
+    vectors = [f"{word} " + " ".join(["0.5"] * 16) for word in ("app", "qqq")]
+    (project.path / "data/vectors/glove.txt").write_text("\n".join(vectors), encoding="utf-8")
     said = project.run("dvc", "repro", "evaluate")
-    assert read_json(project, "metrics/pretrain.json")["extra"] == {"known": len(test_texts) + 1, "used": 1}
+    metrics = read_json(project, "metrics/pretrain.json")
+    assert metrics["extra"] == {"known": len(test_texts) + 1, "used": 1}
     assert "pretrain: more reviews from data/extra" in said
+    assert 0 < metrics["vectors"]["vocabulary"] < metrics["vectors"]["words"] < 0.2
+    assert "pretrain: vectors for " in said
 
 
 def test_a_hard_table_goes_through_to_a_model(tmp_path):
@@ -174,4 +179,4 @@ def test_a_mistake_in_the_params_is_one_line_and_leaves_nothing(tmp_path):
     YAML().dump(params, project.path / "params.yaml")
     said = project.run("python", "-m", "stages.synthesize", ok=False)
     assert said == "error: params.yaml: synthesize.review: unknown key; did you mean reviews?\n"
-    assert [path.name for path in (project.path / "data").iterdir()] == ["extra"]
+    assert [path.name for path in sorted((project.path / "data").iterdir())] == ["extra", "vectors"]
