@@ -14,10 +14,35 @@ EMBEDDING_SPREAD = 0.1
 
 
 class ReviewModel(nn.Module):
+    """Networks that learn from the same batches, side by side, and answer together: they err in different places.
+
+    Source: Hansen and Salamon, Neural Network Ensembles, IEEE Transactions on Pattern Analysis 12 (1990), p. 993.
+    """
+
+    def __init__(self, settings: Model, words: int, classes: int) -> None:
+        super().__init__()
+        self.members = nn.ModuleList(Member(settings, words, classes) for _ in range(settings.members))
+
+    def forward(self, ids: Tensor, lengths: Tensor) -> Tensor:
+        """From ids int64 [batch, words], padded on the right, and lengths int64 [batch].
+
+        Returns the logits of each member [members, batch, classes].
+        """
+        return torch.stack([member(ids, lengths) for member in self.members])
+
+    def start_from(self, weights: Mapping[str, Tensor]) -> None:
+        """Give each member some weights, by the names that they have there."""
+        for member in self.members:
+            member.load_state_dict(weights, strict=False)
+
+
+class Member(nn.Module):
     """Embedding, recurrent layers in one or two directions, pooling over the words, one logit a class.
 
     A second direction is a one-way layer of its own that reads the review from its last word to its first; padding
     stands behind the words in both, so it changes nothing: a review has the same logits alone and in any batch.
+    With `wide`, each word also adds to the logits what it says wherever it stands.
+    Source: Cheng et al., Wide and Deep Learning for Recommender Systems, DLRS 2016, https://arxiv.org/abs/1606.07792.
     """
 
     def __init__(self, settings: Model, words: int, classes: int) -> None:
@@ -32,6 +57,8 @@ class ReviewModel(nn.Module):
             self.backwards = nn.ModuleList(cell(size, settings.hidden, batch_first=True) for size in inputs)
         self.dropout = nn.Dropout(settings.dropout)
         self.output = nn.Linear(width * (2 if settings.pooling == "max_mean" else 1), classes)
+        if settings.wide:
+            self.wide = nn.Embedding(words, classes, padding_idx=PADDING, _weight=torch.zeros(words, classes))
 
     def forward(self, ids: Tensor, lengths: Tensor) -> Tensor:
         """From ids int64 [batch, words], padded on the right, and lengths int64 [batch] to logits [batch, classes]."""
@@ -46,7 +73,10 @@ class ReviewModel(nn.Module):
                 back = reverse(self.backwards[layer](reverse(states, lengths))[0], lengths)
                 ahead = torch.cat([ahead, back], dim=2)
             states = ahead
-        return self.output(self.dropout(self._pool(states, lengths)))
+        logits: Tensor = self.output(self.dropout(self._pool(states, lengths)))
+        if self.settings.wide:
+            logits = logits + self.wide(ids).sum(dim=1) / lengths[:, None].sqrt()
+        return logits
 
     def _pool(self, states: Tensor, lengths: Tensor) -> Tensor:
         """From a state for each word [batch, words, width] to one for the review."""

@@ -92,6 +92,8 @@ class Model(Section):
     pooling: Literal["max_mean", "max", "mean", "last"]
     dropout: Share
     word_dropout: Share
+    wide: bool
+    members: Count
 
 
 class Loop(Section):

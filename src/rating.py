@@ -26,10 +26,10 @@ class Rating:
         self.device = next(model.parameters()).device
 
     def loss(self, rows: np.ndarray) -> tuple[Tensor, int]:
-        """The mean cross-entropy of some reviews, and their number."""
+        """The cross-entropy of some reviews, the mean over them and over the members, and their number."""
         labels = torch.from_numpy(self.reviews.labels[rows]).to(self.device)
         logits = self.network(*to_tensors(self.reviews, rows, self.device))
-        return functional.cross_entropy(logits, labels), len(rows)
+        return functional.cross_entropy(logits.flatten(0, 1), labels.repeat(len(logits))), len(rows)
 
     def measure(self) -> dict[str, float]:
         """Loss and macro F1 on the validation split, for the prior that the shift leads to."""
@@ -39,12 +39,16 @@ class Rating:
 
 
 def predict(model: ReviewModel, reviews: Reviews, log_prior_shift: np.ndarray) -> np.ndarray:
-    """Give the probabilities of each class, float64 [reviews, classes], for the prior that the shift leads to."""
+    """Give the probabilities of each class, float64 [reviews, classes], for the prior that the shift leads to.
+
+    They are the mean of the members'.
+    """
     device = next(model.parameters()).device
+    shift = torch.from_numpy(log_prior_shift)
     model.eval()
-    logits = np.empty((len(reviews.labels), len(log_prior_shift)))
+    probabilities = np.empty((len(reviews.labels), len(log_prior_shift)))
     with torch.inference_mode():
         for batch in batches_by_length(reviews.lengths, READING_BATCH):
-            logits[batch] = model(*to_tensors(reviews, batch, device)).cpu().numpy()
-    shifted = torch.from_numpy(logits + log_prior_shift)
-    return functional.softmax(shifted, dim=1).numpy()
+            logits = model(*to_tensors(reviews, batch, device)).cpu().double()
+            probabilities[batch] = functional.softmax(logits + shift, dim=2).mean(dim=0).numpy()
+    return probabilities
