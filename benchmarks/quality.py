@@ -1,20 +1,30 @@
-"""Measure the model beside the baselines on the same splits, over several seeds; write a Markdown table.
+"""Measure the model beside its peers on the same splits, over several seeds; write a Markdown table.
 
+pip install -r requirements-benchmarks.txt
 python -m benchmarks.quality --data FOLDER --tables canva,marc_de --seeds 5 --output docs/RESULTS.md
 """
 
 import argparse
+import json
 import subprocess
 import sys
 import tempfile
 import time
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 from ruamel.yaml import YAML
 
+from src.domain import STARS, TRUTH
+from src.metrics import Outcome, outcome, paired_intervals, scores
+
 METRICS = ["accuracy", "macro_f1", "qwk", "mae", "log_loss", "ece"]
+BINS, RESAMPLES = 10, 1000
+COLUMNS = [f"p{star}" for star in STARS]
 HERE = Path(__file__).parent
 yaml = YAML()
 
@@ -26,6 +36,7 @@ def main() -> None:
     parser.add_argument("--data", type=Path, help="folder of the tables in benchmarks/quality.yaml; default needs none")
     parser.add_argument("--tables", default="default", help=f"names separated by commas, of {names}; default: default")
     parser.add_argument("--seeds", type=int, default=5, help="runs, with base.seed 1, 2, ...; default: 5")
+    parser.add_argument("--peers", help="peers of benchmarks/peers.py; default: those named in quality.yaml")
     parser.add_argument("--set", action="append", default=[], metavar="SECTION.KEY=VALUE", help="change a parameter")
     parser.add_argument("--output", type=Path, help="file to write; the screen if left out")
     given = parser.parse_args()
@@ -33,57 +44,103 @@ def main() -> None:
     for name in tables:
         if name not in known:
             parser.error(f"{name}: no such table; there are {names}")
-        if known[name] and given.data is None:
+        if "data" in known[name] and given.data is None:
             parser.error(f"{name}: --data must name the folder that holds {known[name]['data']['path']}")
     text = f"`python -m benchmarks.quality {' '.join(sys.argv[1:])}`\n"
     for name in tables:
-        text += f"\n## {name}\n\n" + measure(known[name], (given.data or Path()).resolve(), given.seeds, given.set)
+        changes = dict(known[name])
+        peers = changes.pop("peers", []) if given.peers is None else list(filter(None, given.peers.split(",")))
+        changes.pop("peers", None)
+        text += f"\n## {name}\n\n" + measure(changes, (given.data or Path()).resolve(), given.seeds, given.set, peers)
     if given.output:
         given.output.write_text(text, encoding="utf-8")
     else:
         print(text)
 
 
-def measure(changes: dict[str, Any], folder: Path, seeds: int, extra: list[str]) -> str:
-    """Run the pipeline on one table once for each seed, in a clone of the last commit; give the table of scores."""
-    parts, seconds = [], []
-    with tempfile.TemporaryDirectory() as clone:
-        subprocess.run(["git", "clone", "--quiet", ".", clone], check=True)
-        params = yaml.load(Path(clone, "params.yaml"))
+def measure(changes: dict[str, Any], folder: Path, seeds: int, extra: list[str], peers: list[str]) -> str:
+    """Run pipeline and peers on one table once for each seed, in a clone of the last commit; give the table."""
+    runs: dict[str, list[Outcome]] = defaultdict(list)
+    seconds: dict[str, list[float]] = defaultdict(list)
+    with tempfile.TemporaryDirectory() as name:
+        clone = Path(name)
+        subprocess.run(["git", "clone", "--quiet", ".", name], check=True)
+        params = yaml.load(clone / "params.yaml")
         for section, values in changes.items():
             params[section] |= values
         if changes:
             params["data"]["path"] = str(folder / params["data"]["path"])
         for change in extra:
-            name, value = change.split("=", 1)
-            section, key = name.split(".")
+            key, value = change.split("=", 1)
+            section, key = key.split(".")
             params[section][key] = yaml.load(value)
         for seed in range(1, seeds + 1):
             params["base"]["seed"] = seed
-            yaml.dump(params, Path(clone, "params.yaml"))
-            started = time.monotonic()
-            run = ["dvc", "repro", "evaluate"]
-            done = subprocess.run(
-                run, cwd=clone, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False
-            )
-            if done.returncode:
-                sys.exit(done.stdout)
-            seconds.append(time.monotonic() - started)
-            parts.append(pd.read_csv(Path(clone, "plots/evaluate/scores.csv")).assign(seed=seed))
-            print(f"seed {seed}: {seconds[-1]:.0f} s", file=sys.stderr)
-    return (
-        table(pd.concat(parts)) + f"\nSeconds: {seconds[0]:.0f} for all stages, then {min(seconds):.0f} for a seed.\n"
-    )
+            yaml.dump(params, clone / "params.yaml")
+            run(clone, "dvc", "repro", "resample")
+            seconds["model"].append(run(clone, "dvc", "repro", "train"))
+            run(clone, "dvc", "repro", "evaluate")
+            if peers:
+                run(clone, sys.executable, "-m", "benchmarks.peers", "--peers", ",".join(peers), "--seed", str(seed))
+                for peer, found in json.loads((clone / "data/peers/seconds.json").read_text(encoding="utf-8")).items():
+                    seconds[peer].append(found["seconds"])
+            for predictor, result in read_outcomes(clone, peers).items():
+                runs[predictor].append(result)
+            print(f"seed {seed}: {seconds['model'][-1]:.0f} s to train", file=sys.stderr, flush=True)
+    return markdown(runs, seconds)
 
 
-def table(scores: pd.DataFrame) -> str:
-    """Mean over the seeds, and the standard deviation where the seed changes the score, as Markdown."""
-    found = scores.groupby(["of", "metric"], sort=False).value.agg(["mean", "std"])
-    lines = [["predictor", *METRICS], ["---"] * (len(METRICS) + 1)]
-    for name in dict.fromkeys(scores["of"]):
-        cells = (found.loc[name, metric] for metric in METRICS)
-        lines.append([name, *(f"{mean:.3f}" + (f" ± {std:.3f}" if std > 0 else "") for mean, std in cells)])
+def run(clone: Path, *command: str) -> float:
+    """Run a command there and give the seconds it took; end with what it said if it failed."""
+    started = time.monotonic()
+    done = subprocess.run(command, cwd=clone, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
+    if done.returncode:
+        sys.exit(done.stdout)
+    return time.monotonic() - started
+
+
+def read_outcomes(clone: Path, peers: list[str]) -> dict[str, Outcome]:
+    """What each predictor said of the test split; a peer with ratings of its own is compared with those."""
+    test = pd.read_parquet(clone / "data/prepare/test.parquet")
+    ours = pd.read_parquet(clone / "data/evaluate/predictions.parquet")
+    labels = ours.rating.to_numpy(np.int64) - STARS[0]
+    outcomes = {"model": outcome(ours[COLUMNS].to_numpy(), labels, ours.predicted.to_numpy(np.int64) - STARS[0])}
+    baselines = sorted((clone / "data/baseline").glob("*.parquet"))
+    for path in [*baselines, *(clone / f"data/peers/{peer}.parquet" for peer in peers)]:
+        table = pd.read_parquet(path)
+        truth = table.rating.to_numpy(np.int64) - STARS[0] if "rating" in table else labels
+        outcomes[path.stem] = outcome(table[COLUMNS].to_numpy(), truth)
+    if test[list(TRUTH)].notna().all(axis=None):
+        outcomes["floor"] = outcome(test[list(TRUTH)].to_numpy(), labels)
+    return outcomes
+
+
+def markdown(runs: Mapping[str, Sequence[Outcome]], seconds: Mapping[str, Sequence[float]]) -> str:
+    """Mean and standard deviation over the seeds; a star where a peer differs from the model by more than chance."""
+    lines = [["predictor", *METRICS, "seconds"], ["---"] * (len(METRICS) + 2)]
+    for name, results in runs.items():
+        found = pd.DataFrame([all_scores(result) for result in results])
+        same_reviews = all(np.array_equal(result.labels, runs["model"][0].labels) for result in results)
+        apart = chances(runs["model"], results) if name != "model" and same_reviews else {}
+        cells = [
+            f"{found[metric].mean():.3f}"
+            + (f" ± {found[metric].std():.3f}" if found[metric].nunique() > 1 else "")
+            + (" *" if metric in apart else "")
+            for metric in METRICS
+        ]
+        lines.append([name, *cells, f"{np.median(seconds[name]):.0f}" if name in seconds else ""])
     return "\n".join("| " + " | ".join(line) + " |" for line in lines) + "\n"
+
+
+def chances(ours: Sequence[Outcome], theirs: Sequence[Outcome]) -> set[str]:
+    """The metrics in which two predictors differ by more than the choice of the test reviews explains."""
+    intervals = paired_intervals(all_scores, ours, theirs, RESAMPLES, seed=1)
+    return {metric for metric, (low, high) in intervals.items() if low > 0 or high < 0}
+
+
+def all_scores(result: Outcome) -> dict[str, float]:
+    """Every metric of one set of predictions."""
+    return scores(result, len(STARS), BINS)
 
 
 if __name__ == "__main__":
