@@ -19,6 +19,7 @@ import numpy as np
 import pandas as pd
 from ruamel.yaml import YAML
 
+from src.decisions import decide
 from src.domain import STARS, TRUTH
 from src.metrics import Outcome, outcome, paired_intervals, scores
 
@@ -61,6 +62,7 @@ def main() -> None:
 def measure(changes: dict[str, Any], folder: Path, seeds: int, extra: list[str], peers: list[str]) -> str:
     """Run pipeline and peers on one table once for each seed, in a clone of the last commit; give the table."""
     runs: dict[str, list[Outcome]] = defaultdict(list)
+    nearest: dict[str, list[Outcome]] = defaultdict(list)
     seconds: dict[str, list[float]] = defaultdict(list)
     with tempfile.TemporaryDirectory() as name:
         clone = Path(name)
@@ -84,10 +86,14 @@ def measure(changes: dict[str, Any], folder: Path, seeds: int, extra: list[str],
                 run(clone, sys.executable, "-m", "benchmarks.peers", "--peers", ",".join(peers), "--seed", str(seed))
                 for peer, found in json.loads((clone / "data/peers/seconds.json").read_text(encoding="utf-8")).items():
                     seconds[peer].append(found["seconds"])
-            for predictor, result in read_outcomes(clone, peers).items():
-                runs[predictor].append(result)
+            prior, everyone = read_predictions(clone, peers)
+            for predictor, (probabilities, labels) in everyone.items():
+                runs[predictor].append(outcome(probabilities, labels))
+                nearest[predictor].append(
+                    outcome(probabilities, labels, decide(probabilities, "least_distance", prior))
+                )
             print(f"seed {seed}: {seconds['model'][-1]:.0f} s to train", file=sys.stderr, flush=True)
-    return markdown(runs, seconds)
+    return markdown(runs, seconds) + "\nThe same probabilities, least expected distance:\n\n" + markdown(nearest, {})
 
 
 def run(clone: Path, *command: str) -> float:
@@ -99,20 +105,28 @@ def run(clone: Path, *command: str) -> float:
     return time.monotonic() - started
 
 
-def read_outcomes(clone: Path, peers: list[str]) -> dict[str, Outcome]:
-    """What each predictor said of the test split; a peer with ratings of its own is compared with those."""
-    test = pd.read_parquet(clone / "data/prepare/test.parquet")
-    ours = pd.read_parquet(clone / "data/evaluate/predictions.parquet")
-    labels = ours.rating.to_numpy(np.int64) - STARS[0]
-    outcomes = {"model": outcome(ours[COLUMNS].to_numpy(), labels, ours.predicted.to_numpy(np.int64) - STARS[0])}
+def read_predictions(clone: Path, peers: list[str]) -> tuple[np.ndarray, dict[str, tuple[np.ndarray, np.ndarray]]]:
+    """The class shares of the train split, and for each predictor its probabilities of the test split and the labels.
+
+    The labels of a peer with ratings of its own are those.
+    """
+    splits = {split: pd.read_parquet(clone / f"data/prepare/{split}.parquet") for split in ("train", "test")}
+    ours, labels = pd.read_parquet(clone / "data/evaluate/predictions.parquet"), labels_of(splits["test"])
+    everyone = {"model": (ours[COLUMNS].to_numpy(), labels)}
     baselines = sorted((clone / "data/baseline").glob("*.parquet"))
     for path in [*baselines, *(clone / f"data/peers/{peer}.parquet" for peer in peers)]:
         table = pd.read_parquet(path)
-        truth = table.rating.to_numpy(np.int64) - STARS[0] if "rating" in table else labels
-        outcomes[path.stem] = outcome(table[COLUMNS].to_numpy(), truth)
-    if test[list(TRUTH)].notna().all(axis=None):
-        outcomes["floor"] = outcome(test[list(TRUTH)].to_numpy(), labels)
-    return outcomes
+        everyone[path.stem] = (table[COLUMNS].to_numpy(), labels_of(table) if "rating" in table else labels)
+    truth = splits["test"][list(TRUTH)]
+    if truth.notna().all(axis=None):
+        everyone["floor"] = (truth.to_numpy(), labels)
+    counts = np.bincount(labels_of(splits["train"]), minlength=len(STARS))
+    return counts / counts.sum(), everyone
+
+
+def labels_of(table: pd.DataFrame) -> np.ndarray:
+    """The class of each rating, int64 [reviews]."""
+    return table.rating.to_numpy(np.int64) - STARS[0]
 
 
 def markdown(runs: Mapping[str, Sequence[Outcome]], seconds: Mapping[str, Sequence[float]]) -> str:

@@ -11,6 +11,8 @@ from src.vocabulary import PADDING, UNKNOWN
 
 CELLS: dict[Cell, Callable[..., nn.RNNBase]] = {"lstm": nn.LSTM, "gru": nn.GRU, "rnn": nn.RNN}
 EMBEDDING_SPREAD = 0.1
+# Adam moves each weight by about the learning rate a step, which is little for one that few reviews reach.
+WIDE_SCALE = 3.0
 
 
 class ReviewModel(nn.Module):
@@ -75,7 +77,7 @@ class Member(nn.Module):
             states = ahead
         logits: Tensor = self.output(self.dropout(self._pool(states, lengths)))
         if self.settings.wide:
-            logits = logits + self.wide(ids).sum(dim=1) / lengths[:, None].sqrt()
+            logits = logits + WIDE_SCALE * self.wide(ids).sum(dim=1) / lengths[:, None].sqrt()
         return logits
 
     def _pool(self, states: Tensor, lengths: Tensor) -> Tensor:

@@ -3,7 +3,7 @@ import pytest
 import torch
 from torch import nn
 
-from src.model import Member, ReviewModel, reverse
+from src.model import WIDE_SCALE, Member, ReviewModel, reverse
 from src.params import Model
 
 CELLS = ("lstm", "gru", "rnn")
@@ -85,7 +85,7 @@ def test_a_word_adds_its_wide_logits_wherever_it_stands():
     ids, lengths = some_reviews()
     before = model(ids, lengths)
     with torch.no_grad():
-        model.wide.weight[7] += torch.arange(5.0)
+        model.wide.weight[7] += torch.arange(5.0) / WIDE_SCALE
     added = (model(ids, lengths) - before).detach()
     times = (ids == 7).sum(dim=1) / lengths.sqrt()
     assert times.sum() > 0
