@@ -40,30 +40,26 @@ class ReviewModel(nn.Module):
         for layer, forward in enumerate(self.forwards):
             if layer:
                 states = self.dropout(states)
+                if self.settings.directions == 2:
+                    ahead, back = states.chunk(2, dim=2)
+                    states = torch.cat([ahead, reverse(back, lengths)], dim=2)
             ahead = forward(states)[0]
             if self.settings.directions == 2:
-                back = reverse(self.backwards[layer](reverse(states, lengths))[0], lengths)
+                back = self.backwards[layer](reverse(states, lengths))[0]
                 ahead = torch.cat([ahead, back], dim=2)
             states = ahead
         return self.output(self.dropout(self._pool(states, lengths)))
 
     def _pool(self, states: Tensor, lengths: Tensor) -> Tensor:
-        """From a state for each word [batch, words, width] to one for the review."""
+        """From a state for each word [batch, words, width], in the order it was read, to one for the review."""
         if self.settings.pooling == "last":
-            return self._last(states, lengths)
-        padding = torch.arange(states.shape[1], device=states.device) >= lengths[:, None]
-        largest = states.masked_fill(padding[:, :, None], float("-inf")).amax(dim=1)
+            return states[torch.arange(len(states), device=states.device), lengths - 1]
+        real = torch.arange(states.shape[1], device=states.device) < lengths[:, None]
+        largest = (states + real.log()[:, :, None]).max(dim=1).values
         if self.settings.pooling == "max":
             return largest
-        mean = states.masked_fill(padding[:, :, None], 0).sum(dim=1) / lengths[:, None]
+        mean = ((real / lengths[:, None])[:, None] @ states)[:, 0]
         return mean if self.settings.pooling == "mean" else torch.cat([largest, mean], dim=1)
-
-    def _last(self, states: Tensor, lengths: Tensor) -> Tensor:
-        """The state of each direction after its own last word: the review's last, and its first read backwards."""
-        end = states[torch.arange(len(states), device=states.device), lengths - 1]
-        if self.settings.directions == 1:
-            return end
-        return torch.cat([end[:, : self.settings.hidden], states[:, 0, self.settings.hidden :]], dim=1)
 
 
 def make_embedding(words: int, size: int) -> nn.Embedding:
@@ -85,4 +81,5 @@ def reverse(states: Tensor, lengths: Tensor) -> Tensor:
     place = torch.arange(states.shape[1], device=states.device)
     mirrored = lengths[:, None] - 1 - place
     index = torch.where(mirrored >= 0, mirrored, place)
-    return states.gather(1, index[:, :, None].expand_as(states))
+    index = index + states.shape[1] * torch.arange(len(states), device=states.device)[:, None]
+    return states.flatten(0, 1).index_select(0, index.flatten()).view_as(states)
