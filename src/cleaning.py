@@ -23,7 +23,8 @@ def make_cleaner(language: Language, settings: Clean) -> Callable[[str], str]:
     """Build the function that cleans one text.
 
     Each distinct word is squeezed, looked up among the stop words and stemmed once; from then on it costs a look-up,
-    and so does whatever stands between two spaces. Cleaning what is clean changes nothing: a word goes through again until it stays the same.
+    and so does whatever stands between two spaces. Cleaning what is clean changes nothing: a word goes through again
+    until it stays the same.
     """
     kept_words = _KeptWords(language, settings)
     kept_chunks: dict[str, str] = {}
