@@ -22,10 +22,12 @@ ENGLISH_ENDING = re.compile(r"(?:'(?:s|m|re|ve|ll|d))+$")
 def make_cleaner(language: Language, settings: Clean) -> Callable[[str], str]:
     """Build the function that cleans one text.
 
-    Each distinct word is squeezed, looked up among the stop words and stemmed once; from then on it costs a look-up.
-    Cleaning what is clean changes nothing: a word goes through again until it stays the same.
+    Each distinct word is squeezed, looked up among the stop words and stemmed once; from then on it costs a look-up,
+    and so does whatever stands between two spaces. Cleaning what is clean changes nothing: a word goes through again
+    until it stays the same.
     """
     kept_words = _KeptWords(language, settings)
+    kept_chunks: dict[str, str] = {}
     word = r"[^\W_]+(?:'[^\W_]+)*" if language == "english" else r"[^\W_]+"
     marks = [r"!+", r"\?+"] if settings.keep_marks else []
     emoji = [EMOJI] if settings.keep_emoji else []
@@ -41,7 +43,11 @@ def make_cleaner(language: Language, settings: Clean) -> Callable[[str], str]:
         text = text.lower()
         if settings.remove_markup and any(sign in text for sign in MARKUP_SIGNS):
             text = MARKUP.sub(" ", text)
-        return " ".join(filter(None, map(kept_words.__getitem__, tokens.findall(text))))
+        chunks = text.split()
+        for chunk in chunks:
+            if chunk not in kept_chunks:
+                kept_chunks[chunk] = " ".join(filter(None, map(kept_words.__getitem__, tokens.findall(chunk))))
+        return " ".join(filter(None, map(kept_chunks.__getitem__, chunks)))
 
     return clean
 

@@ -7,9 +7,10 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import pandas as pd
+if TYPE_CHECKING:  # half a second that most stages need not wait
+    import pandas as pd
 
 FORMULA_SIGNS = ("=", "+", "-", "@", "\t", "\r")
 
@@ -40,7 +41,7 @@ def write_json(path: Path, value: Any) -> None:
         aside.write_text(text + "\n", encoding="utf-8", newline="\n")
 
 
-def write_csv(path: Path, table: pd.DataFrame) -> None:
+def write_csv(path: Path, table: "pd.DataFrame") -> None:
     """Write a table with text in quotes and \\n at its line ends on every platform."""
     with replacing(path) as aside:
         table.to_csv(aside, index=False, quoting=csv.QUOTE_NONNUMERIC, lineterminator="\n")

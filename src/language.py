@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from src.model import CELLS, hide_words, make_embedding, reverse
+from src.model import CELLS, Dropout, hide_words, make_embedding, reverse
 from src.params import Cell, Pretrain
 from src.reviews import Reviews, batches_by_length
 from src.training import to_tensors
@@ -36,7 +36,7 @@ class LanguageModel(nn.Module):
             self.backwards = nn.ModuleList([CELLS[cell](embedding, hidden, batch_first=True)])
         self.to_embedding = nn.Identity() if hidden == embedding else nn.Linear(hidden, embedding)
         self.bias = nn.Parameter(torch.zeros(words))
-        self.dropout = nn.Dropout(settings.dropout)
+        self.dropout = Dropout(settings.dropout)
 
     def first_layer(self) -> dict[str, Tensor]:
         """The weights that a ReviewModel starts from, under the names that they have there."""

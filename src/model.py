@@ -57,7 +57,7 @@ class Member(nn.Module):
         self.forwards = nn.ModuleList(cell(size, settings.hidden, batch_first=True) for size in inputs)
         if settings.directions == 2:
             self.backwards = nn.ModuleList(cell(size, settings.hidden, batch_first=True) for size in inputs)
-        self.dropout = nn.Dropout(settings.dropout)
+        self.dropout = Dropout(settings.dropout)
         self.output = nn.Linear(width * (2 if settings.pooling == "max_mean" else 1), classes)
         if settings.wide:
             self.wide = nn.Embedding(words, classes, padding_idx=PADDING, _weight=torch.zeros(words, classes))
@@ -70,9 +70,12 @@ class Member(nn.Module):
         for layer, forward in enumerate(self.forwards):
             if layer:
                 states = self.dropout(states)
+                if self.settings.directions == 2:
+                    ahead, back = states.chunk(2, dim=2)
+                    states = torch.cat([ahead, reverse(back, lengths)], dim=2)
             ahead = forward(states)[0]
             if self.settings.directions == 2:
-                back = reverse(self.backwards[layer](reverse(states, lengths))[0], lengths)
+                back = self.backwards[layer](reverse(states, lengths))[0]
                 ahead = torch.cat([ahead, back], dim=2)
             states = ahead
         logits: Tensor = self.output(self.dropout(self._pool(states, lengths)))
@@ -81,22 +84,23 @@ class Member(nn.Module):
         return logits
 
     def _pool(self, states: Tensor, lengths: Tensor) -> Tensor:
-        """From a state for each word [batch, words, width] to one for the review."""
+        """From a state for each word [batch, words, width], in the order it was read, to one for the review."""
         if self.settings.pooling == "last":
-            return self._last(states, lengths)
-        padding = torch.arange(states.shape[1], device=states.device) >= lengths[:, None]
-        largest = states.masked_fill(padding[:, :, None], float("-inf")).amax(dim=1)
+            return states[torch.arange(len(states), device=states.device), lengths - 1]
+        real = torch.arange(states.shape[1], device=states.device) < lengths[:, None]
+        largest = (states + real.log()[:, :, None]).max(dim=1).values
         if self.settings.pooling == "max":
             return largest
-        mean = states.masked_fill(padding[:, :, None], 0).sum(dim=1) / lengths[:, None]
+        mean = ((real / lengths[:, None])[:, None] @ states)[:, 0]
         return mean if self.settings.pooling == "mean" else torch.cat([largest, mean], dim=1)
 
-    def _last(self, states: Tensor, lengths: Tensor) -> Tensor:
-        """The state of each direction after its own last word: the review's last, and its first read backwards."""
-        end = states[torch.arange(len(states), device=states.device), lengths - 1]
-        if self.settings.directions == 1:
-            return end
-        return torch.cat([end[:, : self.settings.hidden], states[:, 0, self.settings.hidden :]], dim=1)
+
+class Dropout(nn.Dropout):
+    """The same as nn.Dropout, but by torch.rand, which draws four times as fast on a CPU."""
+
+    def forward(self, states: Tensor) -> Tensor:
+        """Make a share of the numbers 0 while training, and the others larger."""
+        return states * ((torch.rand_like(states) >= self.p) / (1 - self.p)) if self.training else states
 
 
 def make_embedding(words: int, size: int) -> nn.Embedding:
@@ -127,4 +131,5 @@ def reverse(states: Tensor, lengths: Tensor) -> Tensor:
     place = torch.arange(states.shape[1], device=states.device)
     mirrored = lengths[:, None] - 1 - place
     index = torch.where(mirrored >= 0, mirrored, place)
-    return states.gather(1, index[:, :, None].expand_as(states))
+    index = index + states.shape[1] * torch.arange(len(states), device=states.device)[:, None]
+    return states.flatten(0, 1).index_select(0, index.flatten()).view_as(states)

@@ -1,0 +1,246 @@
+"""An epoch of training on the default corpus: ours, other ways of doing it, and the least its matrix products can take.
+
+Part of benchmarks.speed, which starts it as a program too, for kernels that are chosen when the libraries are imported:
+python -m benchmarks.epochs ours
+"""
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import nn
+from torch.nn import functional
+
+from benchmarks.timing import Way, compare, timed
+from src.kernels import PORTABLE
+from src.model import ReviewModel
+from src.params import Params, read_params
+from src.rating import Rating
+from src.reviews import Reviews, load_reviews, pad, shuffled_batches
+from src.training import Training
+from src.vocabulary import FIRST_WORD
+
+STARS = 5
+WIDE = 600  # words to which the source pads every review
+SOURCE_REVIEWS, SOURCE_WORDS, SOURCE_BATCH, SOURCE_HIDDEN, SOURCE_EMBEDDING = 1500, 2000, 50, 64, 128
+FEW = 3  # steps that are measured where an epoch takes minutes
+
+
+class Corpus:
+    """The train split, its chosen rows in their batches, and one model that learns them."""
+
+    def __init__(self, params: Params, most: int | None = None) -> None:
+        self.params = params
+        self.reviews = load_reviews(Path("data/encode/train"))
+        self.rows = np.load("data/resample/rows.npy", allow_pickle=False)[:most]
+        self.words = len(Path("data/encode/vocabulary.txt").read_text(encoding="utf-8").splitlines())
+        self.batches = shuffled_batches(self.rows, self.reviews.lengths, params.train.batch_size, seed=1)
+        model = ReviewModel(params.model, FIRST_WORD + self.words, STARS)
+        self.task = Rating(model, self.reviews, self.rows, self.reviews, np.zeros(STARS))
+        self.training = Training(model, 10**6, params.train)
+
+    def ours(self) -> None:
+        """The steps of an epoch as src.training.fit takes them."""
+        self.task.network.train()
+        for batch in self.batches:
+            self.training.learn(*self.task.loss(batch))
+
+    def ours_wide(self, batch: np.ndarray) -> None:
+        """One step of our model on reviews padded to WIDE words."""
+        ids, lengths = (torch.from_numpy(values) for values in wide(self.reviews, batch))
+        logits = self.task.network(ids, lengths)
+        self.training.learn(functional.cross_entropy(logits, torch.from_numpy(self.reviews.labels[batch])), len(batch))
+
+    def products(self) -> None:
+        """The matrix products of an epoch of the LSTM as plain torch.mm: forward, and both gradients.
+
+        Word by word where the next needs the last; all at once where it does not.
+        """
+        settings, words = self.params.model, max(self.widths)
+        gates, most = 4 * settings.hidden, self.params.train.batch_size * words
+        inputs, states, gradients = (torch.rand(most, size) for size in (settings.embedding, settings.hidden, gates))
+        from_input, from_state = torch.rand(gates, settings.embedding), torch.rand(gates, settings.hidden)
+        pooled, output = torch.rand(len(inputs), 4 * settings.hidden), torch.rand(STARS, 4 * settings.hidden)
+        for batch, width in zip(self.batches, self.widths, strict=True):
+            reviews, cells = len(batch), len(batch) * width
+            for _ in range(settings.directions):
+                torch.mm(inputs[:cells], from_input.T)
+                torch.mm(gradients[:cells], from_input)
+                torch.mm(gradients[:cells].T, inputs[:cells])
+                torch.mm(gradients[:cells].T, states[:cells])
+                for _ in range(width):
+                    torch.mm(states[:reviews], from_state.T)
+                    torch.mm(gradients[:reviews], from_state)
+            logits = torch.mm(pooled[:reviews], output.T)
+            torch.mm(logits, output)
+            torch.mm(logits.T, pooled[:reviews])
+
+    @property
+    def widths(self) -> list[int]:
+        """Words to which each batch is padded."""
+        return [int(self.reviews.lengths[batch].max()) for batch in self.batches]
+
+    @property
+    def operations(self) -> int:
+        """Floating point operations of `products`: a forward product and two of the same size for its gradients."""
+        settings = self.params.model
+        word = 2 * 4 * settings.hidden * (settings.embedding + settings.hidden) * settings.directions
+        review = 2 * 4 * settings.hidden * STARS
+        cells = sum(len(batch) * width for batch, width in zip(self.batches, self.widths, strict=True))
+        return 3 * (cells * word + len(self.rows) * review)
+
+
+def train(params: Params, rounds: int) -> None:
+    """An epoch of the default corpus in several ways, then an epoch of a small table in the source's way."""
+    corpus = Corpus(params)
+    tokens = int(corpus.reviews.lengths[corpus.rows].sum())
+    equal, end_to_end = keras_ways(corpus)
+    random = np.random.default_rng(1).permutation(corpus.rows)
+    unsorted = [random[i : i + params.train.batch_size] for i in range(0, len(random), params.train.batch_size)]
+    ways: dict[str, Way | str] = {
+        "ours": timed(corpus.ours),
+        "Keras, the same padded batches": timed(equal),
+        "Keras, fit() on shuffled batches": timed(end_to_end),
+        f"ours padded to {WIDE}, in random order ({FEW} steps, scaled)": scaled(corpus.ours_wide, unsorted),
+        "matrix products of ours as torch.mm": timed(corpus.products),
+        "ours, train.portable": portable("ours"),
+        "matrix products, train.portable": portable("products"),
+    }
+    compare("train (target: 2.5 times Keras, half the products)", "words", tokens, ways, rounds)
+    padding = 1 - tokens / sum(len(batch) * width for batch, width in zip(corpus.batches, corpus.widths, strict=True))
+    print(
+        f"\nAn epoch is {len(corpus.batches)} steps, {tokens} words, {corpus.operations / 1e9:.1f} GFLOP of products;"
+    )
+    print(f"{padding:.1%} of the cells are padding.")
+
+    small = Corpus(params, SOURCE_REVIEWS)
+    batches = [small.rows[i : i + SOURCE_BATCH] for i in range(0, SOURCE_REVIEWS, SOURCE_BATCH)]
+    ways = {
+        "ours": timed(small.ours),
+        f"the source's way in Keras ({FEW} steps, scaled)": scaled(source_in_keras(small.reviews), batches),
+        f"the source's way in PyTorch ({FEW} steps, scaled)": scaled(source_in_torch(small.reviews), batches),
+    }
+    title = f"train on {SOURCE_REVIEWS} reviews (target: 100 times the source's way: two LSTMs of {SOURCE_HIDDEN},"
+    compare(f"{title} {WIDE} words)", "reviews", SOURCE_REVIEWS, ways, rounds)
+
+
+def scaled(step: Callable[[np.ndarray], None], batches: list[np.ndarray]) -> Way:
+    """Take a few steps and give the seconds that as many as there are batches would take."""
+
+    def way() -> float:
+        start = time.perf_counter()
+        for batch in batches[:FEW]:
+            step(batch)
+        return (time.perf_counter() - start) * len(batches) / FEW
+
+    return way
+
+
+def portable(what: str) -> Way:
+    """Let a process with portable kernels do something; give the seconds that it says."""
+
+    def way() -> float:
+        command = [sys.executable, "-m", "benchmarks.epochs", what]
+        done = subprocess.run(command, env=os.environ | PORTABLE, text=True, stdout=subprocess.PIPE, check=True)
+        return float(done.stdout)
+
+    return way
+
+
+def keras_ways(corpus: Corpus) -> tuple[Callable[[], None], Callable[[], None]]:
+    """An epoch in Keras on our padded batches, and one as its users write it: TextVectorization, shuffle, fit().
+
+    The same embedding and LSTM in both directions; no dropout, no clipping and no pooling, which Keras has to add.
+    """
+    import tensorflow as tf
+
+    settings, reviews = corpus.params.model, corpus.reviews
+    table = pd.read_parquet("data/clean/train.parquet").iloc[corpus.rows]
+    words = Path("data/encode/vocabulary.txt").read_text(encoding="utf-8").splitlines()
+    vectorization = tf.keras.layers.TextVectorization(
+        standardize=None, split="whitespace", ragged=True, vocabulary=words
+    )
+    ids, labels = vectorization(tf.constant(table.text.tolist())), table.rating.to_numpy() - 1
+    data = tf.data.Dataset.from_tensor_slices((ids, labels)).shuffle(len(labels))
+    data = data.ragged_batch(corpus.params.train.batch_size).map(lambda ids, labels: (ids.to_tensor(), labels))
+
+    def make() -> tf.keras.Model:
+        model = tf.keras.Sequential(
+            [
+                tf.keras.layers.Embedding(vectorization.vocabulary_size(), settings.embedding, mask_zero=True),
+                tf.keras.layers.Bidirectional(tf.keras.layers.LSTM(settings.hidden)),
+                tf.keras.layers.Dense(STARS, activation="softmax"),
+            ]
+        )
+        model.compile("adam", "sparse_categorical_crossentropy")
+        return model
+
+    same_shapes, fitted = make(), make()
+
+    def equal() -> None:
+        for batch in corpus.batches:
+            same_shapes.train_on_batch(pad(reviews, batch)[0], reviews.labels[batch])
+
+    return equal, lambda: fitted.fit(data, verbose=0)
+
+
+def source_in_keras(reviews: Reviews) -> Callable[[np.ndarray], None]:
+    """One step of two stacked LSTMs in Keras on reviews padded in front."""
+    import tensorflow as tf
+
+    model = tf.keras.Sequential(
+        [
+            tf.keras.layers.Embedding(SOURCE_WORDS, SOURCE_EMBEDDING),
+            tf.keras.layers.LSTM(SOURCE_HIDDEN, return_sequences=True),
+            tf.keras.layers.LSTM(SOURCE_HIDDEN),
+            tf.keras.layers.Dense(STARS, activation="softmax"),
+        ]
+    )
+    model.compile("adam", "sparse_categorical_crossentropy")
+    return lambda batch: model.train_on_batch(padded_in_front(reviews, batch), reviews.labels[batch])
+
+
+def source_in_torch(reviews: Reviews) -> Callable[[np.ndarray], None]:
+    """One step of two stacked LSTMs in PyTorch on reviews padded in front."""
+    embedding = nn.Embedding(SOURCE_WORDS, SOURCE_EMBEDDING)
+    lstm = nn.LSTM(SOURCE_EMBEDDING, SOURCE_HIDDEN, num_layers=2, batch_first=True)
+    output = nn.Linear(SOURCE_HIDDEN, STARS)
+    optimiser = torch.optim.Adam([*embedding.parameters(), *lstm.parameters(), *output.parameters()])
+
+    def step(batch: np.ndarray) -> None:
+        optimiser.zero_grad()
+        states = lstm(embedding(torch.from_numpy(padded_in_front(reviews, batch))))[0]
+        functional.cross_entropy(output(states[:, -1]), torch.from_numpy(reviews.labels[batch])).backward()
+        optimiser.step()
+
+    return step
+
+
+def padded_in_front(reviews: Reviews, batch: np.ndarray) -> np.ndarray:
+    """Ids of the source's few words, int64 [batch, WIDE]."""
+    ids, lengths = wide(reviews, batch)
+    rolled = [np.roll(row, -length) for row, length in zip(ids, lengths, strict=True)]
+    return np.minimum(np.stack(rolled), SOURCE_WORDS - 1)
+
+
+def wide(reviews: Reviews, batch: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Ids padded on the right, int64 [batch, WIDE], and lengths."""
+    ids, lengths = pad(reviews, batch)
+    return np.pad(ids, ((0, 0), (0, WIDE - ids.shape[1]))), lengths
+
+
+def main() -> None:
+    torch.set_num_threads(1)
+    work = getattr(Corpus(read_params(Path("params.yaml"))), sys.argv[1])
+    work()
+    print(timed(work)())
+
+
+if __name__ == "__main__":
+    main()
