@@ -13,7 +13,6 @@ import os
 import re
 import tempfile
 import time
-from collections import Counter
 from collections.abc import Callable, Sequence
 from itertools import product
 from pathlib import Path
@@ -25,18 +24,14 @@ import numpy as np
 import pandas as pd
 import tensorflow as tf
 import torch
-from nltk.stem.porter import PorterStemmer
-from nltk.stem.snowball import SnowballStemmer
 from sklearn.model_selection import train_test_split
-from sklearn.utils import resample
-from torch import Tensor, nn
 
+from benchmarks.source_method import EPOCHS, clean, draw, fit, padded_ids, predict, word_index
 from src.domain import SPLITS, STARS
 from src.errors import run
 from src.files import replacing, write_json
-from src.function_words import stop_words
 from src.metrics import outcome
-from src.params import Language, Params, read_params
+from src.params import Params, read_params
 
 INPUT = Path("data/prepare")
 OUTPUT = Path("data/peers")
@@ -44,17 +39,12 @@ OUTPUT = Path("data/peers")
 FASTTEXT_MARKS = re.compile(r"([.!?,'/()])")
 FASTTEXT_LABEL = "__label__"
 FASTTEXT_EPOCHS = (5, 10, 25)
-FASTTEXT_RATES = (0.03, 0.1, 0.3, 0.5, 1.0)
+FASTTEXT_RATES = (0.05, 0.1, 0.2, 0.3, 0.5)
+# Half a million vectors for word pairs: to draw first values for its usual two would be most of the time.
+FASTTEXT = {"dim": 100, "wordNgrams": 2, "bucket": 500_000, "thread": 1, "verbose": 0}
 
 KERAS_BATCH = 64
 KERAS_LENGTH = 200  # words; a while loop runs over them, so that the few longer reviews would cost hours
-
-SOURCE_REVIEWS = {1: 225, 2: 200, 3: 300, 4: 250, 5: 600}  # of each star, after resampling
-SOURCE_TABLE = 1500  # reviews before it
-SOURCE_WORDS = 2000  # padding counts as one
-SOURCE_LENGTH = 600
-SOURCE_BATCH = 50
-SOURCE_EPOCHS = 10
 
 
 class Splits(NamedTuple):
@@ -124,9 +114,7 @@ def fasttext(splits: Splits, params: Params, seed: int) -> Found:
         file.write_text("".join(f"{FASTTEXT_LABEL}{star} {words}\n" for star, words in lines), encoding="utf-8")
         for epochs, rate in product(FASTTEXT_EPOCHS, FASTTEXT_RATES):
             started = time.monotonic()
-            model = train_supervised(
-                str(file), epoch=epochs, lr=rate, dim=100, wordNgrams=2, thread=1, seed=seed, verbose=0
-            )
+            model = train_supervised(str(file), epoch=epochs, lr=rate, seed=seed, **FASTTEXT)
             seconds = time.monotonic() - started
             loss = outcome(in_places(*model.predict(valid, k=-1)), splits.valid.rating.to_numpy() - 1).loss.mean()
             if loss < best_loss:
@@ -174,8 +162,8 @@ def keras_lstm(splits: Splits, params: Params, seed: int) -> Found:
     )
     model.compile(keras.optimizers.Adam(0.001), "sparse_categorical_crossentropy")
     stop = keras.callbacks.EarlyStopping(patience=2, restore_best_weights=True)
-    valid = batches(splits.valid, shuffle=False)
-    model.fit(batches(splits.train, shuffle=True), validation_data=valid, epochs=10, callbacks=[stop], verbose=0)
+    train, valid = batches(splits.train, shuffle=True), batches(splits.valid, shuffle=False)
+    model.fit(train, validation_data=valid, epochs=10, callbacks=[stop], shuffle=False, verbose=0)
     seconds = time.monotonic() - started
     probabilities = model.predict(batches(splits.test, shuffle=False), verbose=0).astype(np.float64)
     return Found(probabilities, seconds, {"epochs": stop.best_epoch + 1})
@@ -184,108 +172,29 @@ def keras_lstm(splits: Splits, params: Params, seed: int) -> Found:
 def source(splits: Splits, params: Params, seed: int) -> Found:
     """The method of the source document, resampled after the split: nothing of the test split is seen in training."""
     started = time.monotonic()
-    train = source_resample(splits.train, seed)
-    texts = source_clean(train.text, params.data.language)
-    index = source_index(texts)
-    model = source_train(source_ids(texts, index), train.rating.to_numpy() - 1, seed)
+    train = draw(splits.train, seed)
+    texts = clean(train.text, params.data.language)
+    index = word_index(texts)
+    model = fit(padded_ids(texts, index), train.rating.to_numpy() - 1, seed)
     seconds = time.monotonic() - started
-    test = source_ids(source_clean(splits.test.text, params.data.language), index)
-    return Found(source_predict(model, test), seconds, {"epochs": SOURCE_EPOCHS})
+    test = padded_ids(clean(splits.test.text, params.data.language), index)
+    return Found(predict(model, test), seconds, {"epochs": EPOCHS})
 
 
 def source_leaking(splits: Splits, params: Params, seed: int) -> Found:
     """The method of the source document as it is: all reviews are resampled, then a fifth of them is split off.
 
     So most of its test texts, which it gives with their ratings, stand in its train part too.
-    Source: https://github.com/vidisha999/Review-classification-model-LSTM-using-PyTorch
     """
     started = time.monotonic()
-    table = source_resample(pd.concat(splits, ignore_index=True), seed)
-    texts = source_clean(table.text, params.data.language)
-    ids = source_ids(texts, source_index(texts))
+    table = draw(pd.concat(splits, ignore_index=True), seed)
+    texts = clean(table.text, params.data.language)
+    ids = padded_ids(texts, word_index(texts))
     train, test = train_test_split(np.arange(len(table)), test_size=0.2, random_state=seed)
     ratings = table.rating.to_numpy()
-    model = source_train(ids[train], ratings[train] - 1, seed)
+    model = fit(ids[train], ratings[train] - 1, seed)
     seconds = time.monotonic() - started
-    return Found(source_predict(model, ids[test]), seconds, {"epochs": SOURCE_EPOCHS}, ratings[test])
-
-
-def source_resample(table: pd.DataFrame, seed: int) -> pd.DataFrame:
-    """Draw the source's number of reviews of each star, for its 1,500 reviews; of other tables as many in proportion.
-
-    Five stars are drawn without replacement where there are enough, all others with it.
-    """
-    parts = []
-    for star, reviews in SOURCE_REVIEWS.items():
-        rows = table[table.rating == star]
-        wanted = round(reviews * len(table) / SOURCE_TABLE)
-        if len(rows):
-            replace = star != 5 or wanted > len(rows)
-            parts.append(resample(rows, replace=replace, n_samples=wanted, random_state=seed))
-    return pd.concat(parts, ignore_index=True)
-
-
-def source_clean(texts: pd.Series, language: Language) -> list[str]:
-    """Lower case; marks, digits, single letters and stop words go, negations too; stems.
-
-    scikit-learn's list stands in for NLTK's, which has to be downloaded.
-    """
-    stop = stop_words(language, keep_negations=False)
-    stem = PorterStemmer().stem if language == "english" else SnowballStemmer(language).stem
-    words = (re.sub(r"\W|\d", " ", text.lower()).split() for text in texts)
-    return [" ".join(stem(word) for word in review if len(word) > 1 and word not in stop) for review in words]
-
-
-def source_index(texts: Sequence[str]) -> dict[str, int]:
-    """Number the most frequent words from 1."""
-    counts = Counter(word for text in texts for word in text.split())
-    return {word: place for place, (word, _) in enumerate(counts.most_common(SOURCE_WORDS - 1), start=1)}
-
-
-def source_ids(texts: Sequence[str], index: dict[str, int]) -> np.ndarray:
-    """Ids of the known words, int64 [reviews, 600]: padding in front, and of a longer review its end."""
-    padded = np.zeros((len(texts), SOURCE_LENGTH), np.int64)
-    for row, text in zip(padded, texts, strict=True):
-        ids = [index[word] for word in text.split() if word in index][-SOURCE_LENGTH:]
-        row[SOURCE_LENGTH - len(ids) :] = ids
-    return padded
-
-
-class SourceModel(nn.Module):
-    """Embedding, two LSTM layers, the last state, and probabilities."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.embedding = nn.Embedding(SOURCE_WORDS, 128, padding_idx=0)
-        self.lstm = nn.LSTM(128, 64, num_layers=2, batch_first=True)
-        self.output = nn.Linear(64, len(STARS))
-
-    def forward(self, ids: Tensor) -> Tensor:
-        """From ids int64 [batch, 600] to probabilities float [batch, 5]."""
-        return self.output(self.lstm(self.embedding(ids))[0][:, -1]).softmax(dim=1)
-
-
-def source_train(ids: np.ndarray, labels: np.ndarray, seed: int) -> SourceModel:
-    """Train on ids int64 [reviews, 600] and labels int [reviews]; the last epoch counts."""
-    torch.manual_seed(seed)
-    model = SourceModel()
-    optimizer = torch.optim.Adam(model.parameters(), lr=0.001)
-    inputs, targets = torch.from_numpy(ids), torch.from_numpy(labels.astype(np.int64))
-    for _ in range(SOURCE_EPOCHS):
-        for rows in torch.randperm(len(inputs)).split(SOURCE_BATCH):
-            # cross_entropy wants logits; that probabilities are fed to it is the source's mistake, and part of it
-            loss = nn.functional.cross_entropy(model(inputs[rows]), targets[rows])
-            optimizer.zero_grad()
-            loss.backward()
-            optimizer.step()
-    return model
-
-
-@torch.no_grad()
-def source_predict(model: SourceModel, ids: np.ndarray) -> np.ndarray:
-    """Probabilities, float64 [reviews, 5], of ids, int64 [reviews, 600]."""
-    parts = [model(batch) for batch in torch.from_numpy(ids).split(SOURCE_BATCH)]
-    return torch.cat(parts).double().numpy()
+    return Found(predict(model, ids[test]), seconds, {"epochs": EPOCHS}, ratings[test])
 
 
 PEERS: dict[str, Callable[[Splits, Params, int], Found]] = {
