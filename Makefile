@@ -27,4 +27,4 @@ test-all: $(VENV)/installed  ## the tests, with 100 kills instead of 5 (an hour)
 	REVIEWS_KILLS=100 pytest
 
 clean:  ## remove the virtual environment and what the stages wrote; dvc.lock, metrics and plots stay
-	rm -rf $(VENV) $(addprefix data/,raw prepare clean encode resample baseline evaluate) models .checkpoints .dvc/cache .dvc/tmp
+	rm -rf $(VENV) $(addprefix data/,raw prepare clean encode resample baseline evaluate peers) models .checkpoints .dvc/cache .dvc/tmp

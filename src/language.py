@@ -3,6 +3,8 @@
 Source: Dai and Le, Semi-supervised Sequence Learning, NIPS 2015, https://arxiv.org/abs/1511.01432.
 """
 
+import math
+
 import numpy as np
 import torch
 from torch import Tensor, nn
@@ -62,19 +64,25 @@ class LanguageModel(nn.Module):
     def _surprise(self, states: Tensor, following: Tensor) -> Tensor:
         """Cross-entropy of the softmax over all words; while a large vocabulary is learnt, over some of them.
 
-        Those are the words that follow in this batch and others drawn at random, `softmax_words` together or more.
+        Those are the words that follow in this batch and others, drawn at random, that stand for all the rest: the
+        sum over all words is then right on the average.
         Source: Jean et al., On Using Very Large Target Vocabulary for Neural Machine Translation, ACL 2015,
         section 3.2, https://arxiv.org/abs/1412.2007.
         """
         words = len(self.bias)
         if not self.training or words <= self.settings.softmax_words:
-            return functional.cross_entropy(
-                functional.linear(states, self.embedding.weight, self.bias), following, reduction="none"
-            )
-        drawn = torch.randint(words, (self.settings.softmax_words,), device=following.device)
-        candidates, places = torch.unique(torch.cat([following, drawn]), return_inverse=True)
+            logits = functional.linear(states, self.embedding.weight, self.bias)
+            return functional.cross_entropy(logits, following, reduction="none")
+        present = torch.zeros(words, dtype=torch.bool, device=following.device)
+        present[following] = True
+        rest = torch.nonzero(~present)[:, 0]
+        drawn = rest[torch.randperm(len(rest), device=rest.device)[: self.settings.softmax_words]]
+        candidates = torch.cat([torch.nonzero(present)[:, 0], drawn])
+        places = (torch.cumsum(present, dim=0) - 1)[following]
+        stands_for = torch.zeros(len(candidates), device=states.device)
+        stands_for[len(candidates) - len(drawn) :] = math.log(len(rest) / max(len(drawn), 1))
         logits = functional.linear(states, self.embedding(candidates), self.bias[candidates])
-        return functional.cross_entropy(logits, places[: len(following)], reduction="none")
+        return functional.cross_entropy(logits + stands_for, places, reduction="none")
 
 
 class Language:

@@ -61,6 +61,16 @@ def test_it_learns_what_follows_also_against_a_few_words_at_a_time(make_params, 
     assert best.valid_loss < 0.1
 
 
+def test_a_few_words_stand_for_all_others(make_params):
+    """By hand: with weights of zero each of the 12 words is as likely as any other, however many are compared."""
+    network = build(pretrain_settings(make_params, **{"pretrain.softmax_words": 3})).train()
+    with torch.no_grad():
+        for weights in network.parameters():
+            weights.zero_()
+    surprise = network(torch.tensor([[4, 5, 6], [5, 0, 0]]), torch.tensor([3, 1]))
+    assert surprise.tolist() == pytest.approx([np.log(WORDS)] * 4)
+
+
 def test_reviews_of_one_word_have_nothing_that_follows(make_params):
     one = Reviews(np.array([2, 3], np.int32), np.array([0, 1, 2]), np.zeros(2, int))
     settings = pretrain_settings(make_params)
