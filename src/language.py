@@ -72,7 +72,7 @@ class LanguageModel(nn.Module):
         words = len(self.bias)
         if not self.training or words <= self.settings.softmax_words:
             logits = functional.linear(states, self.embedding.weight, self.bias)
-            return functional.cross_entropy(logits, following, reduction="none")
+            return functional.cross_entropy(logits.float(), following, reduction="none")
         present = torch.zeros(words, dtype=torch.bool, device=following.device)
         present[following] = True
         rest = torch.nonzero(~present)[:, 0]
@@ -82,7 +82,7 @@ class LanguageModel(nn.Module):
         stands_for = torch.zeros(len(candidates), device=states.device)
         stands_for[len(candidates) - len(drawn) :] = math.log(len(rest) / max(len(drawn), 1))
         logits = functional.linear(states, self.embedding(candidates), self.bias[candidates])
-        return functional.cross_entropy(logits + stands_for, places, reduction="none")
+        return functional.cross_entropy(logits.float() + stands_for, places, reduction="none")
 
 
 class Language:

@@ -105,6 +105,7 @@ class Loop(Section):
     weight_decay: Annotated[float, Field(ge=0)]
     warmup: Annotated[float, Field(gt=0, lt=1)]
     clip: Annotated[float, Field(gt=0)]
+    precision: Literal["float32", "bfloat16"]
     checkpoint_steps: Count
     resume: bool
     epochs: Annotated[int, Field(ge=0)]

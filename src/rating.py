@@ -28,7 +28,7 @@ class Rating:
     def loss(self, rows: np.ndarray) -> tuple[Tensor, int]:
         """The cross-entropy of some reviews, the mean over them and over the members, and their number."""
         labels = torch.from_numpy(self.reviews.labels[rows]).to(self.device)
-        logits = self.network(*to_tensors(self.reviews, rows, self.device))
+        logits = self.network(*to_tensors(self.reviews, rows, self.device)).float()
         return functional.cross_entropy(logits.flatten(0, 1), labels.repeat(len(logits))), len(rows)
 
     def measure(self) -> dict[str, float]:

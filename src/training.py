@@ -169,6 +169,7 @@ def fit(task: Task, settings: Loop, seed: int, report: Callable[[Epoch], None], 
         return None
     training = Training(task.network, steps, settings)
     training.restore(checkpoint)
+    device = next(task.network.parameters()).device.type
     for epoch in training.epochs:
         report(epoch)
     while not training.is_over:
@@ -178,7 +179,9 @@ def fit(task: Task, settings: Loop, seed: int, report: Callable[[Epoch], None], 
             torch.manual_seed(seed_for(seed, "dropout", number))
         task.network.train()
         for batch in tqdm(batches[training.step :], f"epoch {number}", leave=False, disable=None):
-            training.learn(*task.loss(batch))
+            with torch.autocast(device, torch.bfloat16, enabled=settings.precision == "bfloat16"):
+                loss, seen = task.loss(batch)
+            training.learn(loss, seen)
             if not math.isfinite(training.loss):
                 raise UserError(_explosion(number, training, settings))
             if training.step % settings.checkpoint_steps == 0:

@@ -85,6 +85,17 @@ def test_equal_seeds_give_equal_bytes_and_other_seeds_others():
     assert not torch.equal(one["members.0.output.weight"], one["members.1.output.weight"])
 
 
+def test_bfloat16_learns_about_the_same_and_keeps_float32_weights():
+    reviews, valid = order_decides(200, 1), order_decides(50, 2)
+    exact, half = (
+        run(reviews, valid, settings(**{"train.epochs": 3, "train.precision": precision}))
+        for precision in ("float32", "bfloat16")
+    )
+    assert all(values.dtype == torch.float32 for values in half[0].state_dict().values())
+    assert half[1].figures["train/loss"] != exact[1].figures["train/loss"]
+    assert half[1].figures["train/loss"] == pytest.approx(exact[1].figures["train/loss"], rel=0.1)
+
+
 def test_the_prediction_is_the_mean_of_the_members():
     reviews = order_decides(20, 1)
     torch.manual_seed(1)
