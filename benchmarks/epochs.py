@@ -23,7 +23,7 @@ from src.model import ReviewModel
 from src.params import Params, read_params
 from src.rating import Rating
 from src.reviews import Reviews, load_reviews, pad, shuffled_batches
-from src.training import Training
+from src.training import Training, be_deterministic
 from src.vocabulary import FIRST_WORD
 
 STARS = 5
@@ -98,6 +98,7 @@ class Corpus:
 
 def train(params: Params, rounds: int) -> None:
     """An epoch of the default corpus in several ways, then an epoch of a small table in the source's way."""
+    be_deterministic(1)
     corpus = Corpus(params)
     tokens = int(corpus.reviews.lengths[corpus.rows].sum())
     equal, end_to_end = keras_ways(corpus)
@@ -236,7 +237,7 @@ def wide(reviews: Reviews, batch: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def main() -> None:
-    torch.set_num_threads(1)
+    be_deterministic(1)
     work = getattr(Corpus(read_params(Path("params.yaml"))), sys.argv[1])
     work()
     print(timed(work)())
