@@ -12,7 +12,6 @@ from src.function_words import KEPT, stop_words
 from src.params import Clean, Language
 
 MARKUP = re.compile(r"(?:https?://|www\.)[^\s<>\"]+|[\w.+-]{1,64}@[\w-]{1,63}\.[\w.-]{1,63}|</?[a-z!][^<>]{0,500}>")
-MARKUP_SIGNS = ("://", "www.", "@", "<")
 EMOJI = r"[\u2190-\u21ff\u2300-\u27bf\u2b00-\u2bff\U0001f000-\U0001f3fa\U0001f400-\U0001faff]"
 ELONGATION = re.compile(r"([^\W\d])\1{2,}")
 APOSTROPHES = str.maketrans(dict.fromkeys("\u2019\u2018\u02bc\u00b4", "'"))
@@ -27,11 +26,11 @@ def make_cleaner(language: Language, settings: Clean) -> Callable[[str], str]:
     until it stays the same.
     """
     kept_words = _KeptWords(language, settings)
-    kept_chunks: dict[str, str] = {}
     word = r"[^\W_]+(?:'[^\W_]+)*" if language == "english" else r"[^\W_]+"
     marks = [r"!+", r"\?+"] if settings.keep_marks else []
     emoji = [EMOJI] if settings.keep_emoji else []
     tokens = re.compile("|".join([word, *marks, *emoji]))
+    kept_chunks = _KeptChunks(lambda chunk: " ".join(filter(None, map(kept_words.__getitem__, tokens.findall(chunk)))))
 
     def clean(text: str) -> str:
         if settings.remove_markup and "&" in text:
@@ -41,15 +40,23 @@ def make_cleaner(language: Language, settings: Clean) -> Callable[[str], str]:
                 text = unicodedata.normalize("NFKC", text)
             text = text.translate(APOSTROPHES)
         text = text.lower()
-        if settings.remove_markup and any(sign in text for sign in MARKUP_SIGNS):
+        if settings.remove_markup and ("<" in text or "@" in text or "://" in text or "www." in text):
             text = MARKUP.sub(" ", text)
-        chunks = text.split()
-        for chunk in chunks:
-            if chunk not in kept_chunks:
-                kept_chunks[chunk] = " ".join(filter(None, map(kept_words.__getitem__, tokens.findall(chunk))))
-        return " ".join(filter(None, map(kept_chunks.__getitem__, chunks)))
+        return " ".join(filter(None, map(kept_chunks.__getitem__, text.split())))
 
     return clean
+
+
+class _KeptChunks(dict[str, str]):
+    """From what stands between two spaces to what is kept of it; filled as it turns up."""
+
+    def __init__(self, keep: Callable[[str], str]) -> None:
+        super().__init__()
+        self._keep = keep
+
+    def __missing__(self, chunk: str) -> str:
+        self[chunk] = kept = self._keep(chunk)
+        return kept
 
 
 class _KeptWords(dict[str, str]):
@@ -67,13 +74,9 @@ class _KeptWords(dict[str, str]):
             self._stop = stop_words(language, settings.keep_negations) - kept_stems
 
     def __missing__(self, word: str) -> str:
-        self[word] = kept = self._keep(word)
-        return kept
-
-    def _keep(self, word: str) -> str:
-        while (kept := self._keep_once(word)) != word:
-            word = kept
-        return kept
+        kept = self._keep_once(word)
+        self[word] = kept if kept == word else self[kept]  # until it stays the same; forms of a word share the way
+        return self[word]
 
     def _keep_once(self, word: str) -> str:
         if word[:1] in ("", "!", "?"):
