@@ -55,8 +55,7 @@ class Corpus:
         """One step of our model on reviews padded to WIDE words."""
         ids, lengths = (torch.from_numpy(values) for values in wide(self.reviews, batch))
         logits, labels = self.task.network(ids, lengths), torch.from_numpy(self.reviews.labels[batch])
-        loss = functional.cross_entropy(logits.flatten(0, 1), labels.repeat(len(logits)))
-        self.training.learn(loss, len(batch))
+        self.training.learn(functional.cross_entropy(logits, labels), len(batch))
 
     def products(self) -> None:
         """The matrix products of an epoch of the LSTM as plain torch.mm: forward, and both gradients.
@@ -70,7 +69,7 @@ class Corpus:
         pooled, output = torch.rand(len(inputs), 4 * settings.hidden), torch.rand(STARS, 4 * settings.hidden)
         for batch, width in zip(self.batches, self.widths, strict=True):
             reviews, cells = len(batch), len(batch) * width
-            for _ in range(settings.directions * settings.members):
+            for _ in range(settings.directions):
                 torch.mm(inputs[:cells], from_input.T)
                 torch.mm(gradients[:cells], from_input)
                 torch.mm(gradients[:cells].T, inputs[:cells])

@@ -16,29 +16,6 @@ WIDE_SCALE = 3.0
 
 
 class ReviewModel(nn.Module):
-    """Networks that learn from the same batches, side by side, and answer together: they err in different places.
-
-    Source: Hansen and Salamon, Neural Network Ensembles, IEEE Transactions on Pattern Analysis 12 (1990), p. 993.
-    """
-
-    def __init__(self, settings: Model, words: int, classes: int) -> None:
-        super().__init__()
-        self.members = nn.ModuleList(Member(settings, words, classes) for _ in range(settings.members))
-
-    def forward(self, ids: Tensor, lengths: Tensor) -> Tensor:
-        """From ids int64 [batch, words], padded on the right, and lengths int64 [batch].
-
-        Returns the logits of each member [members, batch, classes].
-        """
-        return torch.stack([member(ids, lengths) for member in self.members])
-
-    def start_from(self, weights: Mapping[str, Tensor]) -> None:
-        """Give each member some weights, by the names that they have there."""
-        for member in self.members:
-            member.load_state_dict(weights, strict=False)
-
-
-class Member(nn.Module):
     """Embedding, recurrent layers in one or two directions, pooling over the words, one logit a class.
 
     A second direction is a one-way layer of its own that reads the review from its last word to its first; padding

@@ -93,7 +93,6 @@ class Model(Section):
     dropout: Share
     word_dropout: Share
     wide: bool
-    members: Count
 
 
 class Loop(Section):

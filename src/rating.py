@@ -26,10 +26,10 @@ class Rating:
         self.device = next(model.parameters()).device
 
     def loss(self, rows: np.ndarray) -> tuple[Tensor, int]:
-        """The cross-entropy of some reviews, the mean over them and over the members, and their number."""
+        """The mean cross-entropy of some reviews, and their number."""
         labels = torch.from_numpy(self.reviews.labels[rows]).to(self.device)
         logits = self.network(*to_tensors(self.reviews, rows, self.device)).float()
-        return functional.cross_entropy(logits.flatten(0, 1), labels.repeat(len(logits))), len(rows)
+        return functional.cross_entropy(logits, labels), len(rows)
 
     def measure(self) -> dict[str, float]:
         """Loss and macro F1 on the validation split, for the prior that the shift leads to."""
@@ -39,10 +39,7 @@ class Rating:
 
 
 def predict(model: ReviewModel, reviews: Reviews, log_prior_shift: np.ndarray) -> np.ndarray:
-    """Give the probabilities of each class, float64 [reviews, classes], for the prior that the shift leads to.
-
-    They are the mean of the members'.
-    """
+    """Give the probabilities of each class, float64 [reviews, classes], for the prior that the shift leads to."""
     device = next(model.parameters()).device
     shift = torch.from_numpy(log_prior_shift)
     model.eval()
@@ -50,5 +47,5 @@ def predict(model: ReviewModel, reviews: Reviews, log_prior_shift: np.ndarray) -
     with torch.inference_mode():
         for batch in batches_by_length(reviews.lengths, READING_BATCH):
             logits = model(*to_tensors(reviews, batch, device)).cpu().double()
-            probabilities[batch] = functional.softmax(logits + shift, dim=2).mean(dim=0).numpy()
+            probabilities[batch] = functional.softmax(logits + shift, dim=1).numpy()
     return probabilities

@@ -43,7 +43,7 @@ def main() -> None:
 
     torch.manual_seed(seed_for(seed, "weights"))
     model = ReviewModel(params.model, words, len(shift))
-    model.start_from(load_file(PRETRAINED / "model.safetensors"))
+    model.load_state_dict(load_file(PRETRAINED / "model.safetensors"), strict=False)
     task = Rating(model.to(choose_device(params.train.device)), train_split, rows, valid_split, shift)
     values = [seed, params.model.model_dump(), params.train.model_dump()]
     scratch = SCRATCH / fingerprint([ENCODED, RESAMPLED, PRETRAINED], values)

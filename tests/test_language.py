@@ -3,7 +3,7 @@ import pytest
 import torch
 
 from src.language import Language, LanguageModel
-from src.model import Member
+from src.model import ReviewModel
 from src.params import Model
 from src.reviews import Reviews
 from src.training import fit
@@ -81,7 +81,7 @@ def test_reviews_of_one_word_have_nothing_that_follows(make_params):
 @pytest.mark.parametrize(("directions", "layers"), [(1, 1), (2, 1), (2, 2)])
 def test_the_model_of_the_stars_takes_the_first_layer_over(make_params, cell, directions, layers):
     keys = {"cell": cell, "directions": directions, "layers": layers, "embedding": 6, "hidden": 5}
-    model = Member(Model(**(changed_params({})["model"] | keys)), WORDS, 5)
+    model = ReviewModel(Model(**(changed_params({})["model"] | keys)), WORDS, 5)
     first_layer = build(pretrain_settings(make_params), cell, directions, 6, 5).first_layer()
     missing, unexpected = model.load_state_dict(first_layer, strict=False)
     assert not unexpected

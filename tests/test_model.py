@@ -3,7 +3,7 @@ import pytest
 import torch
 from torch import nn
 
-from src.model import WIDE_SCALE, Member, ReviewModel, reverse
+from src.model import WIDE_SCALE, ReviewModel, reverse
 from src.params import Model
 
 CELLS = ("lstm", "gru", "rnn")
@@ -12,9 +12,9 @@ POOLINGS = ("max_mean", "max", "mean", "last")
 
 def build(seed=0, **changes):
     settings = {"cell": "lstm", "embedding": 6, "hidden": 5, "layers": 1, "directions": 2, "pooling": "max_mean"}
-    settings |= {"dropout": 0.5, "word_dropout": 0.5, "wide": True, "members": 1}
+    settings |= {"dropout": 0.5, "word_dropout": 0.5, "wide": True}
     torch.manual_seed(seed)
-    model = Member(Model(**(settings | changes)), words=20, classes=5).eval()
+    model = ReviewModel(Model(**(settings | changes)), words=20, classes=5).eval()
     if model.settings.wide:
         nn.init.normal_(model.wide.weight[2:])
     return model
@@ -90,15 +90,3 @@ def test_a_word_adds_its_wide_logits_wherever_it_stands():
     times = (ids == 7).sum(dim=1) / lengths.sqrt()
     assert times.sum() > 0
     torch.testing.assert_close(added, times[:, None] * torch.arange(5.0), rtol=0, atol=1e-5)
-
-
-def test_members_start_differently_but_for_the_weights_that_they_are_given():
-    settings = build().settings.model_copy(update={"members": 3})
-    model = ReviewModel(settings, words=20, classes=5).eval()
-    ids, lengths = some_reviews()
-    assert model(ids, lengths).shape == (3, 4, 5)
-    given = build(seed=7).state_dict()
-    assert not torch.equal(*(member.embedding.weight for member in model.members[:2]))
-    model.start_from({"embedding.weight": given["embedding.weight"]})
-    assert all(torch.equal(member.embedding.weight, given["embedding.weight"]) for member in model.members)
-    assert not torch.equal(*(member.output.weight for member in model.members[:2]))

@@ -78,11 +78,10 @@ def test_the_best_epoch_is_kept_and_training_stops_when_it_is_past():
 
 def test_equal_seeds_give_equal_bytes_and_other_seeds_others():
     reviews, valid = order_decides(100, 1), order_decides(50, 2)
-    params = settings(**{"train.epochs": 2, "model.word_dropout": 0.2, "model.members": 2})
+    params = settings(**{"train.epochs": 2, "model.word_dropout": 0.2})
     one, same, other = (run(reviews, valid, params, seed)[0].state_dict() for seed in (1, 1, 2))
     assert all(torch.equal(one[name], same[name]) for name in one)
-    assert not torch.equal(one["members.0.output.weight"], other["members.0.output.weight"])
-    assert not torch.equal(one["members.0.output.weight"], one["members.1.output.weight"])
+    assert not torch.equal(one["output.weight"], other["output.weight"])
 
 
 def test_bfloat16_learns_about_the_same_and_keeps_float32_weights():
@@ -94,21 +93,6 @@ def test_bfloat16_learns_about_the_same_and_keeps_float32_weights():
     assert all(values.dtype == torch.float32 for values in half[0].state_dict().values())
     assert half[1].figures["train/loss"] != exact[1].figures["train/loss"]
     assert half[1].figures["train/loss"] == pytest.approx(exact[1].figures["train/loss"], rel=0.1)
-
-
-def test_the_prediction_is_the_mean_of_the_members():
-    reviews = order_decides(20, 1)
-    torch.manual_seed(1)
-    model = ReviewModel(settings(**{"model.members": 2}).model, words=9, classes=2)
-    for member in model.members:
-        torch.nn.init.normal_(member.output.bias)
-    together = predict(model, reviews, np.array([0.3, -0.3]))
-    alone = []
-    for member in list(model.members):
-        model.members = torch.nn.ModuleList([member])
-        alone.append(predict(model, reviews, np.array([0.3, -0.3])))
-    assert abs(alone[0] - alone[1]).max() > 0.01
-    np.testing.assert_allclose(together, np.mean(alone, axis=0), rtol=0, atol=1e-6)
 
 
 def test_prediction_does_not_depend_on_the_order_of_the_reviews():
