@@ -70,7 +70,7 @@ def measure(changes: dict[str, Any], folder: Path, seeds: int, extra: list[str],
         params = yaml.load(clone / "params.yaml")
         for section, values in changes.items():
             params[section] |= values
-        if changes:
+        if "data" in changes:
             params["data"]["path"] = str(folder / params["data"]["path"])
         for change in extra:
             key, value = change.split("=", 1)
