@@ -1,5 +1,8 @@
 """The task that comes before the stars: to say which word follows, read forwards and read backwards.
 
+What it leaves is the embedding. Starting from its recurrent layers too, as the source does, gained nothing on real
+reviews and lost where the order of the words decides (docs/RESULTS.md).
+
 Source: Dai and Le, Semi-supervised Sequence Learning, NIPS 2015, https://arxiv.org/abs/1511.01432.
 """
 
@@ -20,7 +23,7 @@ READING_BATCH = 256
 
 
 class LanguageModel(nn.Module):
-    """A language model in each direction, made of the embedding and the first recurrent layer of a ReviewModel.
+    """A language model in each direction, of the size of a ReviewModel, sharing one embedding.
 
     The embedding is also the weight of the softmax, which teaches it most.
     Source: Press and Wolf, Using the Output Embedding to Improve Language Models, EACL 2017,
@@ -39,11 +42,6 @@ class LanguageModel(nn.Module):
         self.to_embedding = nn.Identity() if hidden == embedding else nn.Linear(hidden, embedding)
         self.bias = nn.Parameter(torch.zeros(words))
         self.dropout = Dropout(settings.dropout)
-
-    def first_layer(self) -> dict[str, Tensor]:
-        """The weights that a ReviewModel starts from, under the names that they have there."""
-        parts = ("embedding.", "forwards.", "backwards.")
-        return {name: weights for name, weights in self.state_dict().items() if name.startswith(parts)}
 
     def forward(self, ids: Tensor, lengths: Tensor) -> Tensor:
         """From ids int64 [batch, words], padded on the right, to -log of the probability of each next word.

@@ -1,6 +1,6 @@
-"""Teach the embedding and the first recurrent layer which word follows, before any stars are looked at.
+"""Teach the embedding which word follows, before any stars are looked at.
 
-The embedding starts from word vectors made elsewhere, if there are any.
+It starts from word vectors made elsewhere, if there are any.
 """
 
 import os
@@ -71,12 +71,12 @@ def main() -> None:
     with resumable(scratch, settings.resume) as checkpoint:
         with Curves(CURVES, METRICS) as curves:
             best = fit(task, settings, seed, curves.log_epoch, checkpoint)
-        weights = network.first_layer() if best else {"embedding.weight": network.embedding.weight} if vectors else {}
+        weights = {"embedding.weight": network.embedding.weight.detach().cpu()} if best or vectors else {}
         if not best:
             write_empty_curves()
         with replacing(OUTPUT) as aside:
             aside.mkdir()
-            (aside / "model.safetensors").write_bytes(save({name: part.cpu() for name, part in weights.items()}))
+            (aside / "model.safetensors").write_bytes(save(weights))
         write_json(METRICS, (best.summary() if best else {}) | {"extra": counts, "vectors": covered})
 
 

@@ -43,7 +43,7 @@ def main() -> None:
 
     torch.manual_seed(seed_for(seed, "weights"))
     model = ReviewModel(params.model, words, len(shift))
-    model.load_state_dict(load_file(PRETRAINED / "model.safetensors"), strict=False)
+    model.load_state_dict(model.state_dict() | load_file(PRETRAINED / "model.safetensors"))
     task = Rating(model.to(choose_device(params.train.device)), train_split, rows, valid_split, shift)
     values = [seed, params.model.model_dump(), params.train.model_dump()]
     scratch = SCRATCH / fingerprint([ENCODED, RESAMPLED, PRETRAINED], values)

@@ -3,11 +3,8 @@ import pytest
 import torch
 
 from src.language import Language, LanguageModel
-from src.model import ReviewModel
-from src.params import Model
 from src.reviews import Reviews
 from src.training import fit
-from tests.conftest import changed_params
 from tests.test_training import Nothing
 
 WORDS = 12
@@ -75,15 +72,3 @@ def test_reviews_of_one_word_have_nothing_that_follows(make_params):
     one = Reviews(np.array([2, 3], np.int32), np.array([0, 1, 2]), np.zeros(2, int))
     settings = pretrain_settings(make_params)
     assert fit(Language(build(settings), one, one), settings, 1, lambda epoch: None, Nothing()) is None
-
-
-@pytest.mark.parametrize("cell", ["lstm", "gru", "rnn"])
-@pytest.mark.parametrize(("directions", "layers"), [(1, 1), (2, 1), (2, 2)])
-def test_the_model_of_the_stars_takes_the_first_layer_over(make_params, cell, directions, layers):
-    keys = {"cell": cell, "directions": directions, "layers": layers, "embedding": 6, "hidden": 5}
-    model = ReviewModel(Model(**(changed_params({})["model"] | keys)), WORDS, 5)
-    first_layer = build(pretrain_settings(make_params), cell, directions, 6, 5).first_layer()
-    missing, unexpected = model.load_state_dict(first_layer, strict=False)
-    assert not unexpected
-    assert {name.split(".")[0] for name in missing} <= {"output", "forwards", "backwards", "wide"}
-    assert not [name for name in missing if ".0." in name]

@@ -44,6 +44,13 @@ def test_every_review_arrives(project: Project):
     np.testing.assert_allclose(predictions[[f"p{star}" for star in range(1, 6)]].sum(axis=1), 1)
 
 
+def test_training_starts_from_the_pretrained_embedding(project: Project):
+    before = load_file(project.path / "models/pretrain/model.safetensors")["embedding.weight"]
+    after = load_file(project.path / "models/train/model.safetensors")["embedding.weight"]
+    cosines = (before * after).sum(axis=1)[2:] / np.linalg.norm(before[2:], axis=1) / np.linalg.norm(after[2:], axis=1)
+    assert 0.5 < cosines.mean() < 0.9999
+
+
 def test_the_metrics_are_those_of_the_predictions(project: Project):
     predictions = pd.read_parquet(project.path / "data/evaluate/predictions.parquet")
     metrics = read_json(project, "metrics/test.json")
