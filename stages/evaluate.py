@@ -62,13 +62,14 @@ def main() -> None:
         everyone["floor"] = texts[list(TRUTH)].to_numpy()
     train_labels = load_reviews(ENCODED / "train").labels
     prior = np.bincount(train_labels, minlength=len(stars)) / len(train_labels)
-    outcomes = {name: outcome(probabilities, reviews.labels) for name, probabilities in everyone.items()}
-    probabilities = everyone["model"]
-    result = outcome(probabilities, reviews.labels, decide(probabilities, settings.decision, prior))
-    outcomes["model"] = result
+    outcomes = {
+        name: outcome(probabilities, reviews.labels, decide(probabilities, settings.decision, prior))
+        for name, probabilities in everyone.items()
+    }
+    result = outcomes["model"]
     seed = seed_for(params.base.seed, "bootstrap")
     scores = score_table(outcomes, len(stars), settings.bins, settings.bootstrap, seed)
-    predictions = prediction_table(texts, probabilities, result.predicted, stars)
+    predictions = prediction_table(texts, everyone["model"], result.predicted, stars)
     decisions = decision_table(predict(model, valid, shift), valid.labels, prior, settings.bins)
 
     with replacing(OUTPUT) as aside:
