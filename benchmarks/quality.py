@@ -50,8 +50,9 @@ def main() -> None:
     text = f"`python -m benchmarks.quality {' '.join(sys.argv[1:])}`\n"
     for name in tables:
         changes = dict(known[name])
-        peers = changes.pop("peers", []) if given.peers is None else list(filter(None, given.peers.split(",")))
-        changes.pop("peers", None)
+        peers = changes.pop("peers")
+        if given.peers is not None:
+            peers = list(filter(None, given.peers.split(",")))
         text += f"\n## {name}\n\n" + measure(changes, (given.data or Path()).resolve(), given.seeds, given.set, peers)
     if given.output:
         given.output.write_text(text, encoding="utf-8")

@@ -6,7 +6,7 @@ import shutil
 import sys
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from hashlib import blake2b
+from hashlib import blake2b, file_digest
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -81,7 +81,8 @@ def fingerprint(inputs: Iterable[Path], values: Any) -> str:
     versions = {name: version(name) for name in PACKAGES} | {"python": sys.version}
     digest.update(json.dumps([values, versions], sort_keys=True).encode())
     for path in [*sorted(code, key=lambda path: path.name), *sorted(files)]:
-        digest.update(blake2b(path.read_bytes()).digest())
+        with path.open("rb") as file:
+            digest.update(file_digest(file, blake2b).digest())
     return digest.hexdigest()
 
 

@@ -36,9 +36,7 @@ class LanguageModel(nn.Module):
         super().__init__()
         self.settings = settings
         self.embedding = make_embedding(words, embedding)
-        self.forwards = nn.ModuleList([CELLS[cell](embedding, hidden, batch_first=True)])
-        if directions == 2:
-            self.backwards = nn.ModuleList([CELLS[cell](embedding, hidden, batch_first=True)])
+        self.readers = nn.ModuleList(CELLS[cell](embedding, hidden, batch_first=True) for _ in range(directions))
         self.to_embedding = nn.Identity() if hidden == embedding else nn.Linear(hidden, embedding)
         self.bias = nn.Parameter(torch.zeros(words))
         self.dropout = Dropout(settings.dropout)
@@ -49,10 +47,7 @@ class LanguageModel(nn.Module):
         Returns float [next words], those of all directions one after the other.
         """
         states, following = [], []
-        readings = [(self.forwards[0], ids)]
-        if hasattr(self, "backwards"):
-            readings.append((self.backwards[0], reverse(ids[:, :, None], lengths)[:, :, 0]))
-        for reader, read in readings:
+        for reader, read in zip(self.readers, (ids, reverse(ids[:, :, None], lengths)[:, :, 0]), strict=False):
             seen = hide_words(read, self.settings.word_dropout) if self.training else read
             there = read[:, 1:] != PADDING
             states.append(self.dropout(reader(self.dropout(self.embedding(seen)))[0][:, :-1])[there])
@@ -78,7 +73,7 @@ class LanguageModel(nn.Module):
         candidates = torch.cat([torch.nonzero(present)[:, 0], drawn])
         places = (torch.cumsum(present, dim=0) - 1)[following]
         stands_for = torch.zeros(len(candidates), device=states.device)
-        stands_for[len(candidates) - len(drawn) :] = math.log(len(rest) / max(len(drawn), 1))
+        stands_for[len(candidates) - len(drawn) :] = math.log(len(rest) / len(drawn))  # padding is always there
         logits = functional.linear(states, self.embedding(candidates), self.bias[candidates])
         return functional.cross_entropy(logits.float() + stands_for, places, reduction="none")
 
@@ -90,7 +85,8 @@ class Language:
         self.network = network
         self.reviews, self.valid = reviews, valid
         self.lengths = reviews.lengths
-        self.rows = np.flatnonzero(self.lengths > 1)
+        # Without a next word to measure on no epoch is better than another, and there is nothing to do.
+        self.rows = np.flatnonzero(self.lengths > 1) if (valid.lengths > 1).any() else np.zeros(0, np.int64)
         self.device = next(network.parameters()).device
 
     def loss(self, rows: np.ndarray) -> tuple[Tensor, int]:
@@ -106,4 +102,4 @@ class Language:
             for batch in batches_by_length(self.valid.lengths, READING_BATCH):
                 surprise = self.network(*to_tensors(self.valid, batch, self.device))
                 total, words = total + surprise.sum().item(), words + len(surprise)
-        return {"valid/loss": total / max(words, 1)}
+        return {"valid/loss": total / words}

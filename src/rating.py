@@ -32,7 +32,7 @@ class Rating:
         return functional.cross_entropy(logits, labels), len(rows)
 
     def measure(self) -> dict[str, float]:
-        """Loss and macro F1 on the validation split, for the prior that the shift leads to."""
+        """Loss, and macro F1 of the most probable stars, on the validation split, for the prior the shift leads to."""
         result = outcome(predict(self.network, self.valid, self.log_prior_shift), self.valid.labels)
         counts = confusion(result.labels, result.predicted, len(self.log_prior_shift))
         return {"valid/loss": float(result.loss.mean()), "valid/macro_f1": macro_f1(counts)}

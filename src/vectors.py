@@ -19,22 +19,25 @@ def average_vectors(
     Source of the weights: Zipf, Human Behavior and the Principle of Least Effort (1949), chapter 2.
 
     Raises:
-        UserError: names the line that does not hold a word and `size` finite numbers.
+        UserError: names the line that does not hold a word and `size` finite numbers; or no word is found.
     """
     sums: dict[int, np.ndarray] = {}
     weights: dict[int, float] = {}
     for number, line in enumerate(lines, 1):
         if number == 1 and _is_header(line, name, size):
             continue
+        parts = line.rstrip(" \r\n").rsplit(" ", size)  # blanks alone: a word may hold other spaces
         place = ids.get(clean(line.partition(" ")[0]))
         # The larger GloVe files hold "words" of several words; no word of a vocabulary is one.
-        if place is None or " " in line.rsplit(maxsplit=size)[0]:
+        if place is None or " " in parts[0]:
             continue
-        values = _numbers(line.split()[1:])
+        values = _numbers(parts[1:])
         if len(values) != size or not np.isfinite(values).all():
             raise UserError(f"{name}, line {number}: not a word and {size} numbers; is the file text, and complete?")
         sums[place] = sums.get(place, 0) + values / number
         weights[place] = weights.get(place, 0) + 1 / number
+    if not sums:
+        raise UserError(f"{name}: no word of the vocabulary has a vector; is it a text file, in the reviews' language?")
     return {place: sums[place] / weights[place] for place in sorted(sums)}
 
 

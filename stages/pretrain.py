@@ -29,7 +29,7 @@ from src.sources import open_text, readable
 from src.tables import read_table
 from src.training import be_deterministic, choose_device, fit
 from src.vectors import average_vectors, coverage
-from src.vocabulary import FIRST_WORD
+from src.vocabulary import FIRST_WORD, PADDING
 
 PREPARED = Path("data/prepare")
 ENCODED = Path("data/encode")
@@ -64,14 +64,16 @@ def main() -> None:
     start_from(network.embedding, vectors)
     network.to(choose_device(params.train.device))
     task = Language(network, joined(train_split, extra), valid_split)
-    scratch = SCRATCH / fingerprint(
-        [ENCODED, Path(settings.extra_path), Path(settings.vectors_path)],
-        [seed, shape, settings.model_dump(), params.train.portable],
-    )
+    inputs = [PREPARED, ENCODED, Path(settings.extra_path), Path(settings.vectors_path)]
+    how = [params.train.device, params.train.threads, params.train.portable]
+    read = [params.data.model_dump(), params.clean.model_dump(), params.encode.max_length]
+    scratch = SCRATCH / fingerprint(inputs, [seed, shape, settings.model_dump(), how, read])
     with resumable(scratch, settings.resume) as checkpoint:
         with Curves(CURVES, METRICS) as curves:
             best = fit(task, settings, seed, curves.log_epoch, checkpoint)
-        weights = {"embedding.weight": network.embedding.weight.detach().cpu()} if best or vectors else {}
+        embedding = network.embedding.weight.detach().cpu()
+        embedding[PADDING] = 0  # the softmax has moved it
+        weights = {"embedding.weight": embedding} if best or vectors else {}
         if not best:
             write_empty_curves()
         with replacing(OUTPUT) as aside:
@@ -118,7 +120,13 @@ def read_vectors(params: Params, ids: dict[str, int]) -> dict[int, np.ndarray]:
 
 
 def files_at(place: Path) -> list[Path]:
-    """Give the file, or the files of a folder in the order of their names, those that begin with a dot left out."""
+    """Give the file, or the files of a folder in the order of their names, those that begin with a dot left out.
+
+    Raises:
+        UserError: there is no such place.
+    """
+    if not place.exists():
+        raise UserError(f"{place}: no such file or folder; mend pretrain.extra_path or pretrain.vectors_path")
     return [place] if place.is_file() else sorted(path for path in place.iterdir() if path.name[0] != ".")
 
 

@@ -23,7 +23,7 @@ def test_each_rule_by_hand(rule, chosen):
 
 
 def test_a_class_that_never_occurred_is_not_said_for_its_rarity():
-    assert decide(np.array([[0.0, 1.0]]), "prior_corrected", np.array([0.0, 1.0])).tolist() == [1]
+    assert decide(np.array([[1e-6, 1 - 1e-6]]), "prior_corrected", np.array([0.0, 1.0])).tolist() == [1]
 
 
 @given(st.integers(0, 10**6))

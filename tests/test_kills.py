@@ -22,6 +22,7 @@ def clone(tmp_path_factory: pytest.TempPathFactory) -> Project:
     """A small project in which a training has several epochs and checkpoints within them."""
     project = copy_project(tmp_path_factory.mktemp("killed"))
     params = YAML(typ="safe").load(project.path / "params.yaml")
+    params["pretrain"] |= {"epochs": 4, "batch_size": 4, "checkpoint_steps": 20}
     params["train"] |= {"epochs": 6, "batch_size": 4, "checkpoint_steps": 20}
     YAML().dump(params, project.path / "params.yaml")
     return project

@@ -159,6 +159,14 @@ def test_unrated_reviews_and_word_vectors_help_but_no_text_that_is_tested_on(tmp
     assert "pretrain: vectors for " in said
 
 
+def test_pretraining_can_be_left_out(tmp_path):
+    project = copy_project(tmp_path)
+    project.run("dvc", "exp", "run", "-S", "pretrain.epochs=0")
+    assert load_file(project.path / "models/pretrain/model.safetensors") == {}
+    assert read_json(project, "metrics/pretrain.json") == {"extra": {}, "vectors": {"vocabulary": 0, "words": 0}}
+    assert "failed" not in project.run("dvc", "plots", "show")
+
+
 def test_a_hard_table_goes_through_to_a_model(tmp_path):
     """UTF-16, bare carriage returns, a NUL, 100,000 words, nothing but stop words, and one review a thousand times."""
     project = copy_project(tmp_path / "project")

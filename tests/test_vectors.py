@@ -24,7 +24,7 @@ def test_a_stem_gets_the_mean_of_its_forms_the_more_frequent_weighing_more(clean
 
 
 def test_a_header_and_words_of_several_words_are_passed_over(clean):
-    lines = ["2 2\n", "good morning 7 7\n", "good 1 2\n"]
+    lines = ["3 2\n", "good morning 7 7\n", "good\u00a0morning 8 8\n", "good 1 2 \r\n"]
     assert average_vectors(lines, "v.txt", clean, IDS, 2)[3] == pytest.approx([1, 2])
 
 
@@ -37,6 +37,8 @@ def test_a_header_and_words_of_several_words_are_passed_over(clean):
         (["a 1 2", "good 1"], "v.txt, line 2: not a word and 2 numbers"),
         (["a 1 2", "good 1 nan"], "v.txt, line 2"),
         (["a 1 2", "good 1 two"], "v.txt, line 2"),
+        (["bon 1 2"], "v.txt: no word of the vocabulary has a vector"),
+        ([], "v.txt: no word"),
     ],
 )
 def test_a_file_that_does_not_fit_is_refused_by_line(clean, lines, message):
