@@ -13,8 +13,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from src.model import CELLS, Dropout, hide_words, make_embedding, reverse
-from src.params import Cell, Pretrain
+from src.model import Dropout, hide_words, make_embedding, reverse
+from src.params import Pretrain
 from src.reviews import Reviews, batches_by_length
 from src.training import to_tensors
 from src.vocabulary import PADDING
@@ -23,36 +23,33 @@ READING_BATCH = 256
 
 
 class LanguageModel(nn.Module):
-    """A language model in each direction, of the size of a ReviewModel, sharing one embedding.
+    """An LSTM that reads forwards and one that reads backwards, as wide as the embedding that both share.
 
-    The embedding is also the weight of the softmax, which teaches it most.
+    The embedding is also the weight of their softmax, which teaches it most.
     Source: Press and Wolf, Using the Output Embedding to Improve Language Models, EACL 2017,
     https://arxiv.org/abs/1608.05859.
     """
 
-    def __init__(
-        self, settings: Pretrain, cell: Cell, directions: int, words: int, embedding: int, hidden: int
-    ) -> None:
+    def __init__(self, settings: Pretrain, words: int, embedding: int) -> None:
         super().__init__()
         self.settings = settings
         self.embedding = make_embedding(words, embedding)
-        self.readers = nn.ModuleList(CELLS[cell](embedding, hidden, batch_first=True) for _ in range(directions))
-        self.to_embedding = nn.Identity() if hidden == embedding else nn.Linear(hidden, embedding)
+        self.readers = nn.ModuleList(nn.LSTM(embedding, embedding, batch_first=True) for _ in range(2))
         self.bias = nn.Parameter(torch.zeros(words))
         self.dropout = Dropout(settings.dropout)
 
     def forward(self, ids: Tensor, lengths: Tensor) -> Tensor:
         """From ids int64 [batch, words], padded on the right, to -log of the probability of each next word.
 
-        Returns float [next words], those of all directions one after the other.
+        Returns float [next words], those read forwards, then those read backwards.
         """
         states, following = [], []
-        for reader, read in zip(self.readers, (ids, reverse(ids[:, :, None], lengths)[:, :, 0]), strict=False):
+        for reader, read in zip(self.readers, (ids, reverse(ids[:, :, None], lengths)[:, :, 0]), strict=True):
             seen = hide_words(read, self.settings.word_dropout) if self.training else read
             there = read[:, 1:] != PADDING
             states.append(self.dropout(reader(self.dropout(self.embedding(seen)))[0][:, :-1])[there])
             following.append(read[:, 1:][there])
-        return self._surprise(self.to_embedding(torch.cat(states)), torch.cat(following))
+        return self._surprise(torch.cat(states), torch.cat(following))
 
     def _surprise(self, states: Tensor, following: Tensor) -> Tensor:
         """Cross-entropy of the softmax over all words; while a large vocabulary is learnt, over some of them.

@@ -57,17 +57,15 @@ def main() -> None:
             f"pretrain: vectors for {covered['vocabulary']:.1%} of the vocabulary, {covered['words']:.1%} of the text"
         )
 
-    words = FIRST_WORD + len(ids)
-    shape = (params.model.cell, params.model.directions, words, params.model.embedding, params.model.hidden)
     torch.manual_seed(seed_for(seed, "weights"))
-    network = LanguageModel(settings, *shape)
+    network = LanguageModel(settings, FIRST_WORD + len(ids), params.model.embedding)
     start_from(network.embedding, vectors)
     network.to(choose_device(params.train.device))
     task = Language(network, joined(train_split, extra), valid_split)
     inputs = [PREPARED, ENCODED, Path(settings.extra_path), Path(settings.vectors_path)]
     how = [params.train.device, params.train.threads, params.train.portable]
     read = [params.data.model_dump(), params.clean.model_dump(), params.encode.max_length]
-    scratch = SCRATCH / fingerprint(inputs, [seed, shape, settings.model_dump(), how, read])
+    scratch = SCRATCH / fingerprint(inputs, [seed, params.model.embedding, settings.model_dump(), how, read])
     with resumable(scratch, settings.resume) as checkpoint:
         with Curves(CURVES, METRICS) as curves:
             best = fit(task, settings, seed, curves.log_epoch, checkpoint)
