@@ -22,7 +22,7 @@ def point_at(project: Project, name: str, **changes: dict[str, object]) -> None:
     params["data"] |= TABLES[name]["data"]
     params["data"]["path"] = str(Path(str(FOLDER)) / params["data"]["path"])
     params["synthesize"]["reviews"] = 10
-    params["pretrain"] |= {"epochs": 1, "batch_size": 256}
+    params["pretrain"] |= {"epochs": 1}
     for section, values in changes.items():
         params[section] |= values
     YAML().dump(params, project.path / "params.yaml")
