@@ -14,9 +14,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import torch
-from torch import nn
 from torch.nn import functional
 
+from benchmarks import source_method
 from benchmarks.timing import Way, compare, timed
 from src.kernels import PORTABLE
 from src.model import ReviewModel
@@ -27,8 +27,7 @@ from src.training import Training, be_deterministic
 from src.vocabulary import FIRST_WORD
 
 STARS = 5
-WIDE = 600  # words to which the source pads every review
-SOURCE_REVIEWS, SOURCE_WORDS, SOURCE_BATCH, SOURCE_HIDDEN, SOURCE_EMBEDDING = 1500, 2000, 50, 64, 128
+SOURCE_HIDDEN, SOURCE_EMBEDDING = 64, 128  # as in source_method.SourceModel
 FEW = 3  # steps that are measured where an epoch takes minutes
 
 
@@ -52,7 +51,7 @@ class Corpus:
             self.training.learn(*self.task.loss(batch))
 
     def ours_wide(self, batch: np.ndarray) -> None:
-        """One step of our model on reviews padded to WIDE words."""
+        """One step of our model on reviews padded to source_method.LENGTH words."""
         ids, lengths = (torch.from_numpy(values) for values in wide(self.reviews, batch))
         logits, labels = self.task.network(ids, lengths), torch.from_numpy(self.reviews.labels[batch])
         self.training.learn(functional.cross_entropy(logits, labels), len(batch))
@@ -104,11 +103,12 @@ def train(params: Params, rounds: int) -> None:
     equal, end_to_end = keras_ways(corpus)
     random = np.random.default_rng(1).permutation(corpus.rows)
     unsorted = [random[i : i + params.train.batch_size] for i in range(0, len(random), params.train.batch_size)]
+    padded = f"ours padded to {source_method.LENGTH}, in random order ({FEW} steps, scaled)"
     ways: dict[str, Way | str] = {
         "ours": timed(corpus.ours),
         "Keras, the same padded batches": timed(equal),
         "Keras, fit() on shuffled batches": timed(end_to_end),
-        f"ours padded to {WIDE}, in random order ({FEW} steps, scaled)": scaled(corpus.ours_wide, unsorted),
+        padded: scaled(corpus.ours_wide, unsorted),
         "matrix products of ours as torch.mm": timed(corpus.products),
         "ours, train.portable": portable("ours"),
         "matrix products, train.portable": portable("products"),
@@ -120,15 +120,15 @@ def train(params: Params, rounds: int) -> None:
     )
     print(f"{padding:.1%} of the cells are padding.")
 
-    small = Corpus(params, SOURCE_REVIEWS)
-    batches = [small.rows[i : i + SOURCE_BATCH] for i in range(0, SOURCE_REVIEWS, SOURCE_BATCH)]
+    small = Corpus(params, source_method.TABLE)
+    batches = [small.rows[i : i + source_method.BATCH] for i in range(0, source_method.TABLE, source_method.BATCH)]
     ways = {
         "ours": timed(small.ours),
         f"the source's way in Keras ({FEW} steps, scaled)": scaled(source_in_keras(small.reviews), batches),
         f"the source's way in PyTorch ({FEW} steps, scaled)": scaled(source_in_torch(small.reviews), batches),
     }
-    title = f"train on {SOURCE_REVIEWS} reviews (target: 100 times the source's way: two LSTMs of {SOURCE_HIDDEN},"
-    compare(f"{title} {WIDE} words)", "reviews", SOURCE_REVIEWS, ways, rounds)
+    title = f"train on {source_method.TABLE} reviews (target: 100 times the source's way: two LSTMs of {SOURCE_HIDDEN},"
+    compare(f"{title} {source_method.LENGTH} words)", "reviews", source_method.TABLE, ways, rounds)
 
 
 def scaled(step: Callable[[np.ndarray], None], batches: list[np.ndarray]) -> Way:
@@ -197,7 +197,7 @@ def source_in_keras(reviews: Reviews) -> Callable[[np.ndarray], None]:
 
     model = tf.keras.Sequential(
         [
-            tf.keras.layers.Embedding(SOURCE_WORDS, SOURCE_EMBEDDING),
+            tf.keras.layers.Embedding(source_method.WORDS, SOURCE_EMBEDDING),
             tf.keras.layers.LSTM(SOURCE_HIDDEN, return_sequences=True),
             tf.keras.layers.LSTM(SOURCE_HIDDEN),
             tf.keras.layers.Dense(STARS, activation="softmax"),
@@ -209,31 +209,29 @@ def source_in_keras(reviews: Reviews) -> Callable[[np.ndarray], None]:
 
 def source_in_torch(reviews: Reviews) -> Callable[[np.ndarray], None]:
     """One step of two stacked LSTMs in PyTorch on reviews padded in front."""
-    embedding = nn.Embedding(SOURCE_WORDS, SOURCE_EMBEDDING)
-    lstm = nn.LSTM(SOURCE_EMBEDDING, SOURCE_HIDDEN, num_layers=2, batch_first=True)
-    output = nn.Linear(SOURCE_HIDDEN, STARS)
-    optimiser = torch.optim.Adam([*embedding.parameters(), *lstm.parameters(), *output.parameters()])
+    model = source_method.SourceModel()
+    optimiser = torch.optim.Adam(model.parameters())
 
     def step(batch: np.ndarray) -> None:
         optimiser.zero_grad()
-        states = lstm(embedding(torch.from_numpy(padded_in_front(reviews, batch))))[0]
-        functional.cross_entropy(output(states[:, -1]), torch.from_numpy(reviews.labels[batch])).backward()
+        found = model(torch.from_numpy(padded_in_front(reviews, batch)))
+        functional.cross_entropy(found, torch.from_numpy(reviews.labels[batch])).backward()
         optimiser.step()
 
     return step
 
 
 def padded_in_front(reviews: Reviews, batch: np.ndarray) -> np.ndarray:
-    """Ids of the source's few words, int64 [batch, WIDE]."""
+    """Ids of the source's few words, int64 [batch, source_method.LENGTH]."""
     ids, lengths = wide(reviews, batch)
     rolled = [np.roll(row, -length) for row, length in zip(ids, lengths, strict=True)]
-    return np.minimum(np.stack(rolled), SOURCE_WORDS - 1)
+    return np.minimum(np.stack(rolled), source_method.WORDS - 1)
 
 
 def wide(reviews: Reviews, batch: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Ids padded on the right, int64 [batch, WIDE], and lengths."""
+    """Ids padded on the right, int64 [batch, source_method.LENGTH], and lengths."""
     ids, lengths = pad(reviews, batch)
-    return np.pad(ids, ((0, 0), (0, WIDE - ids.shape[1]))), lengths
+    return np.pad(ids, ((0, 0), (0, source_method.LENGTH - ids.shape[1]))), lengths
 
 
 def main() -> None:
