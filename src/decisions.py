@@ -11,8 +11,7 @@ def decide(probabilities: np.ndarray, rule: Decision, prior: np.ndarray) -> np.n
     probabilities: float [reviews, classes]. prior: float [classes], the class shares of the train split.
     most_probable makes the fewest mistakes (accuracy). prior_corrected chooses as if all classes were equally frequent,
     so that rare ones are said more often (macro F1); the probabilities must be for that prior (resample.correct_prior).
-    least_distance makes the expected distance to the truth smallest
-    (MAE).
+    least_distance makes the expected distance to the truth smallest (MAE).
     Source: Berger, Statistical Decision Theory and Bayesian Analysis (1985), section 4.4.
     """
     if rule == "prior_corrected":

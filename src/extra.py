@@ -2,20 +2,14 @@
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
-from hashlib import blake2b
 
 import numpy as np
 
-from src.domain import same_text
+from src.domain import text_digest
 from src.preparation import read_text
 from src.reviews import Reviews
 from src.tables import Row
 from src.vocabulary import UNKNOWN
-
-
-def key_of(text: str) -> bytes:
-    """Sixteen bytes that are the same for texts that count as the same."""
-    return blake2b(same_text(text).encode(), digest_size=16).digest()
 
 
 def encode_extra(
@@ -27,14 +21,14 @@ def encode_extra(
 ) -> tuple[Reviews, Counter[str]]:
     """Encode the texts that are not `known`: neither in a split, so that none is tested on, nor seen before.
 
-    known: what key_of gives for the texts of all splits; the texts used are added. ids: the id of each word of the
+    known: what text_digest gives for the texts of all splits; the texts used are added. ids: the id of each word of the
     vocabulary. Returns the reviews, whose labels say nothing, and how many rows were used or left out, by the reason.
     """
     found, counts = [np.zeros(0, np.int32)], Counter[str]()
     for row in rows:
         text = None if row.problem else read_text(row.text)
         words = clean(text).split()[:max_length] if text else []
-        key = key_of(text or "")
+        key = text_digest(text or "")
         reason = "unreadable" if text is None else "known" if key in known else "used" if len(words) > 1 else "short"
         counts[reason] += 1
         if reason == "used":

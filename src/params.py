@@ -33,6 +33,7 @@ class Data(Section):
     text_column: Annotated[str, Field(min_length=1)]
     rating_column: Annotated[str, Field(min_length=1)]
     split_column: str | None
+    slice_columns: list[Annotated[str, Field(min_length=1)]]
     language: Language
     format: Literal["auto", "csv", "jsonl", "parquet"]
     encoding: Annotated[str, Field(min_length=1)]
@@ -136,6 +137,7 @@ class Evaluate(Section):
     bootstrap: Annotated[int, Field(ge=100)]
     bins: Annotated[int, Field(ge=2)]
     mistakes: Annotated[int, Field(ge=0)]
+    explained: Annotated[int, Field(ge=0)]
 
 
 class Params(Section):

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from src.domain import SPLITS, STARS, same_text
+from src.domain import SPLITS, STARS, text_digest
 from src.tables import Row
 
 SPLIT_NAMES = {name: name for name in SPLITS} | {
@@ -24,7 +24,7 @@ class Kept(NamedTuple):
     """A review that is used.
 
     `key` stands for its text, `namesakes` counts the earlier reviews with this text and other ratings,
-    `truth` is its true P(stars | text) where the table holds it.
+    `truth` is its true P(stars | text) where the table holds it, `slices` what stands in its slice columns.
     """
 
     number: int
@@ -34,6 +34,7 @@ class Kept(NamedTuple):
     truth: tuple[float, ...] | None
     key: int
     namesakes: int
+    slices: tuple[str | None, ...]
 
 
 class Rejected(NamedTuple):
@@ -95,7 +96,7 @@ def judge(
         split = SPLIT_NAMES.get(str(row.split).strip().lower()) if split_given else ""
         reason = row.problem or _reason(text, rating, row.rating, split)
         if reason is None and text and rating is not None and split is not None:
-            digest = blake2b(same_text(text).encode(), key=secret, digest_size=16).digest()
+            digest = text_digest(text, secret)
             key = int.from_bytes(digest[:8], "big")
             split = split or split_of(key, valid_share, test_share)
             ratings, first_split = seen.get(digest, (0, split))
@@ -105,7 +106,8 @@ def judge(
                 reason = f"same text in the {first_split} split"
             else:
                 seen[digest] = (ratings | 1 << rating, split)
-                yield Kept(row.number, text, rating, split, row.truth, key, ratings.bit_count())
+                slices = tuple(read_text(value) or None for value in row.slices)
+                yield Kept(row.number, text, rating, split, row.truth, key, ratings.bit_count(), slices)
                 continue
         yield Rejected(row.number, row.text, row.rating, str(reason))
 

@@ -16,7 +16,13 @@ PART = 50_000
 """Reviews held in memory at a time."""
 
 SCHEMA = pa.schema(
-    [("row", pa.int64()), ("text", pa.string()), ("rating", pa.int8()), *((name, pa.float64()) for name in TRUTH)]
+    [
+        ("row", pa.int64()),
+        ("text", pa.string()),
+        ("rating", pa.int8()),
+        ("slices", pa.list_(pa.string())),
+        *((name, pa.float64()) for name in TRUTH),
+    ]
 )
 NO_TRUTH = (None,) * len(TRUTH)
 
@@ -36,9 +42,11 @@ class ReviewWriter:
             self._flush()
         self._writer.close()
 
-    def add(self, row: int, text: str, rating: int, truth: Sequence[float] | None) -> None:
-        """Add one review; `truth` is its true P(stars | text) where that is known."""
-        self._part.append((row, text, rating, *(truth or NO_TRUTH)))
+    def add(
+        self, row: int, text: str, rating: int, slices: Sequence[str | None], truth: Sequence[float] | None
+    ) -> None:
+        """Add one review with what stands in its slice columns; `truth` is P(stars | text) where that is known."""
+        self._part.append((row, text, rating, slices, *(truth or NO_TRUTH)))
         if len(self._part) == PART:
             self._flush()
 

@@ -5,7 +5,7 @@ import io
 import itertools
 import json
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -43,6 +43,7 @@ class Row(NamedTuple):
     rating: Any = None
     split: Any = None
     truth: tuple[float, ...] | None = None
+    slices: tuple[Any, ...] = ()
     problem: str | None = None
 
 
@@ -99,8 +100,16 @@ def _find_separator(path: Path, encoding: str, data: Data) -> str:
     return max(SEPARATORS, key=lambda separator: len(headers[separator]))
 
 
-def _columns(path: Path, names: list[str], data: Data) -> tuple[list[int], list[int]]:
-    """Positions of the text, rating and split columns, and of the true probabilities if they are there."""
+class _Columns(NamedTuple):
+    """Columns of text, rating and (where asked for) split; of true probabilities; of slices, None for one not there."""
+
+    cells: list[Any]
+    truth: list[Any]
+    slices: list[Any]
+
+
+def _columns(path: Path, names: list[str], data: Data) -> _Columns:
+    """Find the columns asked for among those that a file has; true probabilities and slices may be missing."""
     wanted = {"text_column": data.text_column, "rating_column": data.rating_column}
     if data.split_column is not None:
         wanted["split_column"] = data.split_column
@@ -111,21 +120,23 @@ def _columns(path: Path, names: list[str], data: Data) -> tuple[list[int], list[
             raise UserError(f"{path}: no column {name} (data.{key}); there are: {', '.join(names)}{hint}")
         if names.count(name) > 1:
             raise UserError(f"{path}: {names.count(name)} columns are called {name} (data.{key}); rename all but one")
-    truth = [names.index(name) for name in TRUTH] if set(TRUTH) <= set(names) else []
-    return [names.index(name) for name in wanted.values()], truth
+    truth = list(TRUTH) if set(TRUTH) <= set(names) else []
+    return _Columns(list(wanted.values()), truth, [name if name in names else None for name in data.slice_columns])
 
 
-def _row(number: int, cells: list[Any], truth: list[Any]) -> Row:
-    """A row from its text, rating and (where asked for) split, and from its true probabilities, if it has any."""
-    text, rating, split = (*cells, None)[:3]
+def _row(number: int, value: Callable[[Any], Any], columns: _Columns) -> Row:
+    """A row from the function that gives the value of each of its columns."""
+    text, rating, split = (*map(value, columns.cells), None)[:3]
+    truth = [value(column) for column in columns.truth]
+    slices = tuple(None if column is None else value(column) for column in columns.slices)
     if all(value in (None, "") for value in truth):
-        return Row(number, text, rating, split)
+        return Row(number, text, rating, split, None, slices)
     try:
         probabilities = tuple(float(value) for value in truth)
     except (TypeError, ValueError):
         probabilities = ()
     if min(probabilities, default=-1) >= 0 and abs(sum(probabilities) - 1) < 0.001:
-        return Row(number, text, rating, split, probabilities)
+        return Row(number, text, rating, split, probabilities, slices)
     return Row(number, text, rating, split, problem="true probabilities are not shares that sum to 1")
 
 
@@ -135,7 +146,8 @@ def _csv_rows(path: Path, encoding: str, separator: str, data: Data, oddities: C
         header = next(reader)
         if header == [END]:
             raise UserError(f"{path}: the file is empty")
-        positions, truth = _columns(path, header, data)
+        at = {name: place for place, name in enumerate(header)} | {None: None}
+        columns = _Columns(*([at[name] for name in part] for part in _columns(path, header, data)))
         number, line = 0, reader.line_num + 1
         for fields in reader:
             if fields and fields[-1].endswith(END) and len(fields[-1]) > len(END):
@@ -148,13 +160,14 @@ def _csv_rows(path: Path, encoding: str, separator: str, data: Data, oddities: C
                 fields = next(csv.reader(fields, delimiter=separator))
                 oddities["row in quotes as a whole"] += len(fields) == len(header)
             if len(fields) == len(header):
-                yield _row(number, [fields[i] for i in positions], [fields[i] for i in truth])
+                yield _row(number, fields.__getitem__, columns)
             else:
                 yield Row(number, separator.join(fields), problem="wrong number of fields")
 
 
 def _jsonl_rows(path: Path, encoding: str, data: Data) -> Iterator[Row]:
-    names = [data.text_column, data.rating_column, *([data.split_column] if data.split_column else [])]
+    wanted = [data.text_column, data.rating_column, *([data.split_column] if data.split_column else [])]
+    columns = _Columns(wanted, list(TRUTH), list(data.slice_columns))
     seen: dict[str, None] = {}
     with open_text(path, encoding) as file:
         lines = (line for line in file if line.strip())
@@ -165,7 +178,7 @@ def _jsonl_rows(path: Path, encoding: str, data: Data) -> Iterator[Row]:
                 record = None
             if isinstance(record, dict):
                 seen |= dict.fromkeys(record)
-                yield _row(number, [record.get(name) for name in names], [record.get(name) for name in TRUTH])
+                yield _row(number, record.get, columns)
             else:
                 yield Row(number, line, problem="not a JSON object")
     # A record may lack a column; the whole file may not.
@@ -177,11 +190,10 @@ def _parquet_rows(path: Path, data: Data) -> Iterator[Row]:
         # Parquet is read from its end, which a compressed stream cannot do.
         source = file if path.suffix.lower() not in (".gz", ".zip") else io.BytesIO(file.read())
         table = pq.ParquetFile(source)
-        names = table.schema_arrow.names
-        positions, truth = _columns(path, names, data)
-        wanted = [names[i] for i in positions + truth]
+        columns = _columns(path, table.schema_arrow.names, data)
+        wanted = list(dict.fromkeys(name for part in columns for name in part if name is not None))
         number = 0
         for batch in table.iter_batches(columns=wanted):
             for cells in zip(*(batch.column(name).to_pylist() for name in wanted), strict=True):
                 number += 1
-                yield _row(number, list(cells[: len(positions)]), list(cells[len(positions) :]))
+                yield _row(number, dict(zip(wanted, cells, strict=True)).get, columns)

@@ -18,14 +18,16 @@ from src.evaluation import (
     star_table,
     worst_mistakes,
 )
+from src.explanation import word_effects, word_table
 from src.files import read_json, replacing, spreadsheet_safe, write_csv, write_json
 from src.kernels import use_portable_kernels
 from src.metrics import outcome
 from src.model import ReviewModel
 from src.params import Model, read_params
 from src.rating import predict
-from src.reviews import load_reviews
+from src.reviews import Reviews, load_reviews
 from src.seeds import seed_for
+from src.slices import column_classes, length_classes, slice_table
 from src.training import be_deterministic, choose_device
 
 PREPARED = Path("data/prepare")
@@ -71,13 +73,27 @@ def main() -> None:
     scores = score_table(outcomes, len(stars), settings.bins, settings.bootstrap, seed)
     predictions = prediction_table(texts, everyone["model"], result.predicted, stars)
     decisions = decision_table(predict(model, valid, shift), valid.labels, prior, settings.bins)
+    slices = {"words": length_classes(texts.text)}
+    for place, column in enumerate(params.data.slice_columns):
+        values = texts.slices.str[place]
+        if values.notna().any():
+            slices[column] = column_classes(values)
+
+    def expected(some: Reviews) -> np.ndarray:
+        return predict(model, some, shift) @ stars
+
+    words = (ENCODED / "vocabulary.txt").read_text(encoding="utf-8").splitlines()
+    random = np.random.default_rng(seed_for(params.base.seed, "explained"))
+    explained = np.sort(random.permutation(len(texts))[: settings.explained])
 
     with replacing(OUTPUT) as aside:
         aside.mkdir()
         predictions.to_parquet(aside / "predictions.parquet", index=False)
         write_csv(aside / "decisions.csv", decisions)
+        write_csv(aside / "slices.csv", safe(slice_table(slices, result, stars), "value"))
+        write_csv(aside / "words.csv", safe(word_table(word_effects(reviews, explained, expected), words), "word"))
         mistakes = worst_mistakes(predictions, result.loss, settings.mistakes)
-        write_csv(aside / "mistakes.csv", mistakes.assign(text=mistakes.text.map(spreadsheet_safe)))
+        write_csv(aside / "mistakes.csv", safe(mistakes, "text"))
     with replacing(PLOTS) as aside:
         aside.mkdir()
         write_csv(aside / "scores.csv", scores)
@@ -91,6 +107,11 @@ def main() -> None:
     write_json(METRICS, metrics)
     table = values.loc[list(everyone), scores["metric"].unique().tolist()].rename_axis(index=None, columns=None)
     print(f"evaluate: {len(texts)} test reviews\n{table.to_string()}")
+
+
+def safe(table: pd.DataFrame, column: str) -> pd.DataFrame:
+    """The table with a column of other people's text made safe for spreadsheets."""
+    return table.assign(**{column: table[column].map(spreadsheet_safe)})
 
 
 if __name__ == "__main__":

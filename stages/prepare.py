@@ -40,7 +40,8 @@ def main() -> None:
                     [verdict.number, verdict.reason, *map(spreadsheet_safe, (verdict.rating, verdict.text))]
                 )
             else:
-                writers[verdict.split].add(verdict.number, verdict.text, verdict.rating, verdict.truth)
+                number, text, rating, split, truth, _, _, slices = verdict
+                writers[split].add(number, text, rating, slices, truth)
         summary = census.summary() | {"encoding": table.encoding, "separator": table.separator}
         summary["mended"] = dict(table.oddities)
         if census.rejected_share > settings.max_rejected:

@@ -14,9 +14,9 @@ from safetensors.torch import save
 from src.checkpoints import fingerprint, resumable
 from src.cleaning import make_cleaner
 from src.curves import Curves
-from src.domain import SPLITS
+from src.domain import SPLITS, text_digest
 from src.errors import UserError, run
-from src.extra import encode_extra, joined, key_of
+from src.extra import encode_extra, joined
 from src.files import replacing, write_json
 from src.kernels import use_portable_kernels
 from src.language import Language, LanguageModel
@@ -77,7 +77,7 @@ def main() -> None:
         with replacing(OUTPUT) as aside:
             aside.mkdir()
             (aside / "model.safetensors").write_bytes(save(weights))
-        write_json(METRICS, (best.summary() if best else {}) | {"extra": counts, "vectors": covered})
+        write_json(METRICS, {"pretrain": (best.summary() if best else {}) | {"extra": counts, "vectors": covered}})
 
 
 def write_empty_curves() -> None:
@@ -94,7 +94,7 @@ def read_extra(params: Params, ids: dict[str, int]) -> tuple[Reviews, Counter[st
     known: set[bytes] = set()
     for split in SPLITS if paths else ():
         for part in read_parts(PREPARED / f"{split}.parquet"):
-            known.update(map(key_of, part.column("text").to_pylist()))
+            known.update(map(text_digest, part.column("text").to_pylist()))
     # The table reader wants two columns; the second is not looked at.
     data = params.data.model_copy(update={"rating_column": params.data.text_column, "split_column": None})
     rows = (row for path in paths for row in read_table(path, data).rows)

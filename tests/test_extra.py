@@ -2,7 +2,8 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from src.extra import encode_extra, joined, key_of
+from src.domain import text_digest
+from src.extra import encode_extra, joined
 from src.reviews import Reviews
 from src.tables import Row
 from src.vocabulary import UNKNOWN
@@ -12,7 +13,7 @@ IDS = {"good": 2, "bad": 3}
 
 def encode(texts, known=(), max_length=10):
     rows = [Row(number, text) for number, text in enumerate(texts, 1)]
-    return encode_extra(rows, {key_of(text) for text in known}, str.lower, IDS, max_length)
+    return encode_extra(rows, {text_digest(text) for text in known}, str.lower, IDS, max_length)
 
 
 def test_each_row_is_used_or_counted_with_its_reason():

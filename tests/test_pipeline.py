@@ -152,7 +152,7 @@ def test_unrated_reviews_and_word_vectors_help_but_no_text_that_is_tested_on(tmp
     vectors = [f"{word} " + " ".join(["0.5"] * 16) for word in ("app", "qqq")]
     (project.path / "data/vectors/glove.txt").write_text("\n".join(vectors), encoding="utf-8")
     said = project.run("dvc", "repro", "evaluate")
-    metrics = read_json(project, "metrics/pretrain.json")
+    metrics = read_json(project, "metrics/pretrain.json")["pretrain"]
     assert metrics["extra"] == {"known": len(test_texts) + 1, "used": 1}
     assert "pretrain: more reviews from data/extra" in said
     assert 0 < metrics["vectors"]["vocabulary"] < metrics["vectors"]["words"] < 0.2
@@ -163,7 +163,8 @@ def test_pretraining_can_be_left_out(tmp_path):
     project = copy_project(tmp_path)
     project.run("dvc", "exp", "run", "-S", "pretrain.epochs=0")
     assert load_file(project.path / "models/pretrain/model.safetensors") == {}
-    assert read_json(project, "metrics/pretrain.json") == {"extra": {}, "vectors": {"vocabulary": 0, "words": 0}}
+    metrics = read_json(project, "metrics/pretrain.json")
+    assert metrics == {"pretrain": {"extra": {}, "vectors": {"vocabulary": 0, "words": 0}}}
     assert "failed" not in project.run("dvc", "plots", "show")
 
 

@@ -123,3 +123,9 @@ def test_a_split_column_is_followed_and_must_not_leak():
         "same text in the train split",
         "split is not train, valid or test",
     ]
+
+
+def test_what_stands_in_a_slice_is_text_or_missing():
+    row = Row(1, "good", 5, slices=(" 3.1 ", "", None, float("nan"), 7, ["list"]))
+    (kept,) = judge([row], 0.1, 0.2, "salt", split_given=False)
+    assert kept.slices == ("3.1", None, None, None, "7", None)

@@ -141,6 +141,20 @@ def test_a_broken_byte_does_not_overrule_the_byte_order_mark(tmp_path, data, sta
     assert read(path, data)[0][1] == "1"
 
 
+@pytest.mark.parametrize("name", ["reviews.csv", "reviews.jsonl", "reviews.parquet"])
+def test_slice_columns_travel_with_the_row_and_may_be_missing(tmp_path, make_params, name):
+    table = pd.DataFrame({"at": ["2024-01-02", "2024-02-03"], "score": ["1", "5"], "content": ["bad", "good"]})
+    path = tmp_path / name
+    {
+        ".csv": lambda: table.to_csv(path, index=False),
+        ".jsonl": lambda: table.to_json(path, orient="records", lines=True),
+        ".parquet": lambda: table.to_parquet(path),
+    }[path.suffix]()
+    rows = list(read_table(path, make_params({"data.slice_columns": ["country", "at", "score"]}).data).rows)
+    assert [row.slices for row in rows] == [(None, "2024-01-02", "1"), (None, "2024-02-03", "5")]
+    assert [(row.text, row.rating) for row in rows] == [("bad", "1"), ("good", "5")]
+
+
 def test_true_probabilities_travel_with_the_row(tmp_path, data):
     path = tmp_path / "a.csv"
     lines = ["0,0,0,.25,.75", ",,,,", "1,0,0,0,x", "nan,0,0,0,1", "2,-1,0,0,0", "0,0,0,0,.5"]
