@@ -19,9 +19,10 @@ import numpy as np
 import pandas as pd
 from ruamel.yaml import YAML
 
+from src.comparison import paired_draws
 from src.decisions import decide
 from src.domain import STARS, TRUTH
-from src.metrics import Outcome, outcome, paired_intervals, scores
+from src.metrics import Outcome, middle, outcome, scores
 
 METRICS = ["accuracy", "macro_f1", "qwk", "mae", "log_loss", "ece"]
 BINS, RESAMPLES = 10, 1000
@@ -149,7 +150,7 @@ def markdown(runs: Mapping[str, Sequence[Outcome]], seconds: Mapping[str, Sequen
 
 def chances(ours: Sequence[Outcome], theirs: Sequence[Outcome]) -> set[str]:
     """The metrics in which two predictors differ by more than the choice of the test reviews explains."""
-    intervals = paired_intervals(all_scores, ours, theirs, RESAMPLES, seed=1)
+    intervals = {name: middle(gaps) for name, gaps in paired_draws(all_scores, ours, theirs, RESAMPLES, seed=1).items()}
     return {metric for metric, (low, high) in intervals.items() if low > 0 or high < 0}
 
 

@@ -1,6 +1,6 @@
 """How good predictions are: each metric, its bootstrap interval, and the tables behind the plots."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -110,42 +110,23 @@ def intervals(
 
     Source: Efron and Tibshirani, An Introduction to the Bootstrap (1993), p. 170.
     """
-    drawn = [measure(_part(result, rows)) for rows in _draws(len(result.labels), resamples, seed)]
-    return {name: _middle(np.array([scores[name] for scores in drawn])) for name in drawn[0]}
+    drawn = [measure(part_of(result, rows)) for rows in draws(len(result.labels), resamples, seed)]
+    return {name: middle(np.array([scores[name] for scores in drawn])) for name in drawn[0]}
 
 
-def paired_intervals(
-    measure: Callable[[Outcome], dict[str, float]],
-    ones: Sequence[Outcome],
-    others: Sequence[Outcome],
-    resamples: int,
-    seed: int,
-) -> dict[str, tuple[float, float]]:
-    """95 % bootstrap interval over the reviews of how much more `others` have than `ones`, metric by metric.
-
-    Each of `ones` and `others` holds what one seed made of the same reviews; their metrics are averaged over the seeds.
-    Drawing the same reviews for both leaves what is hard about a review out of the difference.
-    Source: Koehn, Statistical Significance Tests for Machine Translation Evaluation, EMNLP 2004, section 5.
-    """
-    drawn: list[dict[str, float]] = []
-    for rows in _draws(len(ones[0].labels), resamples, seed):
-        here, there = ([measure(_part(result, rows)) for result in results] for results in (ones, others))
-        drawn.append(
-            {name: float(np.mean([s[name] for s in there]) - np.mean([s[name] for s in here])) for name in here[0]}
-        )
-    return {name: _middle(np.array([gap[name] for gap in drawn])) for name in drawn[0]}
-
-
-def _draws(reviews: int, resamples: int, seed: int) -> Iterator[np.ndarray]:
+def draws(reviews: int, resamples: int, seed: int) -> Iterator[np.ndarray]:
+    """Draw as many reviews as there are with replacement, again and again: int64 [reviews] each time."""
     random = np.random.default_rng(seed)
     for _ in range(resamples):
         yield random.integers(reviews, size=reviews)
 
 
-def _part(result: Outcome, rows: np.ndarray) -> Outcome:
+def part_of(result: Outcome, rows: np.ndarray) -> Outcome:
+    """The outcome of some reviews."""
     return Outcome(*(values[rows] for values in result))
 
 
-def _middle(values: np.ndarray) -> tuple[float, float]:
+def middle(values: np.ndarray) -> tuple[float, float]:
+    """The ends of the middle 95 % of some values."""
     low, high = np.quantile(values, [0.025, 0.975])
     return float(low), float(high)

@@ -12,7 +12,6 @@ from src.metrics import (
     intervals,
     macro_f1,
     outcome,
-    paired_intervals,
     quadratic_weighted_kappa,
     reliability,
     scores,
@@ -98,33 +97,3 @@ def test_the_tables_by_hand():
     assert (table.low <= table.value).all()
     assert (table.value <= table.high).all()
     assert confusion(labels, result.predicted, 5).sum() == 4
-
-
-def test_a_paired_interval_leaves_out_what_both_share():
-    random = np.random.default_rng(1)
-    labels = random.integers(5, size=400)
-    probabilities = random.dirichlet(np.ones(5), 400)
-    one = outcome(probabilities, labels)
-    a_bit_worse = one._replace(loss=one.loss + 0.01)
-
-    def measure(result):
-        return scores(result, 5, 10)
-
-    alone = intervals(measure, one, 200, 1)["log_loss"]
-    paired = paired_intervals(measure, [one, one], [a_bit_worse], 200, 1)
-    assert alone[1] - alone[0] > 0.1
-    assert paired["log_loss"] == pytest.approx((0.01, 0.01))
-    assert paired["accuracy"] == (0, 0)
-    assert paired_intervals(measure, [one], [one], 200, 1)["qwk"] == (0, 0)
-
-
-def test_a_paired_interval_finds_no_difference_between_equally_good_ones_in_most_tries():
-    found = 0
-    for seed in range(20):
-        random = np.random.default_rng(seed)
-        labels = random.integers(5, size=300)
-        guesses = [np.where(random.random(300) < 0.5, labels, random.integers(5, size=300)) for _ in range(2)]
-        one, other = (outcome(np.eye(5)[guess], labels) for guess in guesses)
-        low, high = paired_intervals(lambda result: scores(result, 5, 10), [one], [other], 200, seed)["accuracy"]
-        found += not low <= 0 <= high
-    assert found <= 3

@@ -1,0 +1,24 @@
+"""Files of a commit, a branch, a tag or an experiment, without checking anything out."""
+
+import dvc.api
+from dvc.exceptions import FileMissingError, PathMissingError
+from dvc.scm import RevError
+from dvc_data.index import DataIndexDirError
+
+from src.errors import UserError
+
+
+def read_at(revision: str, path: str) -> bytes:
+    """Give the content of a file that Git or DVC tracks; `workspace` is what lies in the folder now.
+
+    Raises:
+        UserError: no such revision, or no such file in it or in DVC's cache.
+    """
+    try:
+        return dvc.api.read(path, rev=None if revision == "workspace" else revision, mode="rb")
+    except RevError:
+        raise UserError(f"{revision}: no such commit, branch, tag or experiment; see dvc exp list --all") from None
+    except PathMissingError:
+        raise UserError(f"{revision}: {path} is not in it; run dvc repro there and commit dvc.lock") from None
+    except (FileMissingError, DataIndexDirError):
+        raise UserError(f"{revision}: {path} is not in DVC's cache; run dvc pull, or the experiment again") from None
