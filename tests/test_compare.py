@@ -12,12 +12,14 @@ from tests.conftest import Project
 
 @pytest.fixture(scope="module")
 def compared(project: Project, tmp_path_factory: pytest.TempPathFactory) -> Project:
-    """The small project with an experiment of another rate and one of another split."""
+    """The small project with experiments of another rate, of another split and of more reviews."""
     path = tmp_path_factory.mktemp("compared") / "project"
     shutil.copytree(project.path, path, symlinks=True)
     copy = Project(path)
     copy.run("dvc", "exp", "run", "--temp", "--name", "slow", "--set-param", "train.lr=0.0001")
     copy.run("dvc", "exp", "run", "--temp", "--name", "other-split", "--set-param", "prepare.salt=other")
+    more = [f"--set-param={change}" for change in ("synthesize.reviews=1500", "train.epochs=8", "train.lr=0.01")]
+    copy.run("dvc", "exp", "run", "--temp", "--name", "more", *more)
     return copy
 
 
@@ -42,7 +44,7 @@ def test_two_experiments_are_compared_without_checking_them_out(compared, tmp_pa
 
 
 def test_the_model_is_better_than_the_majority_and_a_baseline_compares_like_a_model(compared):
-    said = compare(compared, "HEAD:majority", "HEAD")
+    said = compare(compared, "more:majority", "more")
     assert [line[-1] for line in said.splitlines() if line.startswith(("qwk", "log_loss"))] == ["*", "*"]
     scores = pd.read_csv(compared.path / "plots/evaluate/scores.csv").set_index(["of", "metric"]).value
     said = compare(compared, "HEAD:tfidf", "HEAD:tfidf_balanced")
