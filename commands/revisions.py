@@ -2,7 +2,8 @@
 
 import dvc.api
 from dvc.exceptions import FileMissingError, PathMissingError
-from dvc.scm import RevError
+from dvc.repo import Repo
+from dvc.scm import RevError, resolve_rev
 from dvc_data.index import DataIndexDirError
 
 from src.errors import UserError
@@ -22,3 +23,9 @@ def read_at(revision: str, path: str) -> bytes:
         raise UserError(f"{revision}: {path} is not in it; run dvc repro there and commit dvc.lock") from None
     except (FileMissingError, DataIndexDirError):
         raise UserError(f"{revision}: {path} is not in DVC's cache; run dvc pull, or the experiment again") from None
+
+
+def commit_of(revision: str) -> str:
+    """Give the full hash of the commit that a revision stands for; that of HEAD for the workspace."""
+    with Repo() as repo:
+        return resolve_rev(repo.scm, "HEAD" if revision == "workspace" else revision)

@@ -4,12 +4,13 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import settings
+from playwright.sync_api import Browser, sync_playwright
 from ruamel.yaml import YAML
 
 from src.params import Params, check_params
@@ -105,3 +106,26 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
     project.run("git", "add", "--all")
     project.run("git", "commit", "--quiet", "--message", "results")
     return project
+
+
+@pytest.fixture(scope="session")
+def experiments(project: Project, tmp_path_factory: pytest.TempPathFactory) -> Project:
+    """The small project with experiments of another rate, of another split and of more reviews."""
+    path = tmp_path_factory.mktemp("experiments") / "project"
+    shutil.copytree(project.path, path, symlinks=True)
+    copy = Project(path)
+    copy.run("dvc", "exp", "run", "--temp", "--name", "slow", "--set-param", "train.lr=0.0001")
+    copy.run("dvc", "exp", "run", "--temp", "--name", "other-split", "--set-param", "prepare.salt=other")
+    more = [f"--set-param={change}" for change in ("synthesize.reviews=1500", "train.epochs=8", "train.lr=0.01")]
+    copy.run("dvc", "exp", "run", "--temp", "--name", "more", *more)
+    return copy
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    """A Chromium or Chrome of this machine, without a window and without a network."""
+    found = [path for name in ("chromium", "chromium-browser", "google-chrome") if (path := shutil.which(name))]
+    if not found:
+        pytest.skip("this machine has no Chromium: pages are not looked at")
+    with sync_playwright() as playwright:
+        yield playwright.chromium.launch(executable_path=found[0], args=["--no-sandbox"])

@@ -1,37 +1,22 @@
 """The command that compares experiments, on ones that DVC really ran."""
 
-import shutil
 import sys
 
 import pandas as pd
 import pytest
 
 from commands.compare import printable
-from tests.conftest import Project
-
-
-@pytest.fixture(scope="module")
-def compared(project: Project, tmp_path_factory: pytest.TempPathFactory) -> Project:
-    """The small project with experiments of another rate, of another split and of more reviews."""
-    path = tmp_path_factory.mktemp("compared") / "project"
-    shutil.copytree(project.path, path, symlinks=True)
-    copy = Project(path)
-    copy.run("dvc", "exp", "run", "--temp", "--name", "slow", "--set-param", "train.lr=0.0001")
-    copy.run("dvc", "exp", "run", "--temp", "--name", "other-split", "--set-param", "prepare.salt=other")
-    more = [f"--set-param={change}" for change in ("synthesize.reviews=1500", "train.epochs=8", "train.lr=0.01")]
-    copy.run("dvc", "exp", "run", "--temp", "--name", "more", *more)
-    return copy
 
 
 def compare(project, *arguments, ok=True):
     return project.run(sys.executable, "-m", "commands.compare", *arguments, ok=ok)
 
 
-def test_two_experiments_are_compared_without_checking_them_out(compared, tmp_path):
-    said = compare(compared, "HEAD", "slow", "--show", "2", "--output", str(tmp_path / "changed.csv"))
+def test_two_experiments_are_compared_without_checking_them_out(experiments, tmp_path):
+    said = compare(experiments, "HEAD", "slow", "--show", "2", "--output", str(tmp_path / "changed.csv"))
     lines = {line.split()[0]: line.split() for line in said.splitlines() if line.strip()}
     assert {"accuracy", "macro_f1", "qwk", "mae", "log_loss", "ece"} <= set(lines)
-    metrics = pd.read_json(compared.path / "metrics/test.json", typ="series")
+    metrics = pd.read_json(experiments.path / "metrics/test.json", typ="series")
     assert float(lines["log_loss"][1]) == pytest.approx(metrics.log_loss)
     assert float(lines["log_loss"][3]) == pytest.approx(float(lines["log_loss"][2]) - metrics.log_loss, abs=2e-4)
     assert lines["log_loss"][-1] == "*"
@@ -40,27 +25,27 @@ def test_two_experiments_are_compared_without_checking_them_out(compared, tmp_pa
     assert said.count("  row ") == min(2, (changed["first"] == changed.rating).sum()) + min(
         2, (changed["second"] == changed.rating).sum()
     )
-    assert compared.changed_files() == set()
+    assert experiments.changed_files() == set()
 
 
-def test_the_model_is_better_than_the_majority_and_a_baseline_compares_like_a_model(compared):
-    said = compare(compared, "more:majority", "more")
+def test_the_model_is_better_than_the_majority_and_a_baseline_compares_like_a_model(experiments):
+    said = compare(experiments, "more:majority", "more")
     assert [line[-1] for line in said.splitlines() if line.startswith(("qwk", "log_loss"))] == ["*", "*"]
-    scores = pd.read_csv(compared.path / "plots/evaluate/scores.csv").set_index(["of", "metric"]).value
-    said = compare(compared, "HEAD:tfidf", "HEAD:tfidf_balanced")
+    scores = pd.read_csv(experiments.path / "plots/evaluate/scores.csv").set_index(["of", "metric"]).value
+    said = compare(experiments, "HEAD:tfidf", "HEAD:tfidf_balanced")
     (line,) = [line.split() for line in said.splitlines() if line.startswith("qwk")]
     assert [float(cell) for cell in line[1:3]] == [scores["tfidf", "qwk"], scores["tfidf_balanced", "qwk"]]
 
 
-def test_several_trainings_of_a_setting_are_compared_as_one(compared):
-    one, several = compare(compared, "HEAD", "slow"), compare(compared, "HEAD,HEAD", "slow,slow")
+def test_several_trainings_of_a_setting_are_compared_as_one(experiments):
+    one, several = compare(experiments, "HEAD", "slow"), compare(experiments, "HEAD,HEAD", "slow,slow")
     assert "One training tells nothing" in one
     assert "One training tells nothing" not in several
     assert one.split("\n\n")[1] == several.split("\n\n")[1]
 
 
-def test_different_test_sets_are_refused_with_the_reason(compared):
-    said = compare(compared, "HEAD", "other-split", ok=False)
+def test_different_test_sets_are_refused_with_the_reason(experiments):
+    said = compare(experiments, "HEAD", "other-split", ok=False)
     assert len(said.strip().splitlines()) == 1
     assert "tested on different reviews" in said
     assert "they differ in prepare.salt" in said
@@ -74,8 +59,8 @@ def test_different_test_sets_are_refused_with_the_reason(compared):
         ("HEAD:fasttext", "fasttext: no such baseline; there are majority, tfidf, tfidf_balanced"),
     ],
 )
-def test_what_cannot_be_compared_is_one_clear_line(compared, first, says):
-    said = compare(compared, first, "HEAD", ok=False)
+def test_what_cannot_be_compared_is_one_clear_line(experiments, first, says):
+    said = compare(experiments, first, "HEAD", ok=False)
     assert len(said.strip().splitlines()) == 1
     assert says in said
 

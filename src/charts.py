@@ -1,0 +1,59 @@
+"""Where the lines of a chart lie, for a page that draws them as SVG by itself."""
+
+import math
+from collections.abc import Sequence
+from typing import NamedTuple
+
+WIDTH, HEIGHT = 440, 270
+LEFT, RIGHT, TOP, BOTTOM = 52, 12, 10, 40
+"""Room for the labels, in the units of WIDTH and HEIGHT."""
+STEPS = (1, 2, 2.5, 5, 10)
+
+Points = Sequence[tuple[float, float]]
+
+
+class Chart(NamedTuple):
+    """Ticks as (place, label), and of each line its points, in the units of WIDTH and HEIGHT."""
+
+    x_ticks: list[tuple[float, str]]
+    y_ticks: list[tuple[float, str]]
+    lines: list[list[tuple[float, float]]]
+
+
+def make_chart(lines: Sequence[Points], whole_x: bool = False) -> Chart:
+    """Lay out some lines, each of one point or more, between axes that hold all of them.
+
+    whole_x: x is a count, so that there are no ticks between whole numbers.
+    """
+    xs, ys = ([point[side] for line in lines for point in line] for side in (0, 1))
+    x_ticks, y_ticks = make_ticks(min(xs), max(xs), 1 if whole_x else 0), make_ticks(min(ys), max(ys))
+    x_span = min(x_ticks[0], *xs), max(x_ticks[-1], *xs)
+    y_span = min(y_ticks[0], *ys), max(y_ticks[-1], *ys)
+
+    def x_place(x: float) -> float:
+        return round(LEFT + _share(x, x_span) * (WIDTH - LEFT - RIGHT), 1)
+
+    def y_place(y: float) -> float:
+        return round(HEIGHT - BOTTOM - _share(y, y_span) * (HEIGHT - TOP - BOTTOM), 1)
+
+    return Chart(
+        [(x_place(tick), f"{tick:g}") for tick in x_ticks],
+        [(y_place(tick), f"{tick:g}") for tick in y_ticks],
+        [[(x_place(x), y_place(y)) for x, y in line] for line in lines],
+    )
+
+
+def make_ticks(low: float, high: float, least: float = 0.0, most: int = 7) -> list[float]:
+    """Choose up to `most` round numbers between low and high, at least `least` apart, or the one there is."""
+    if low == high:
+        return [low]
+    rough = max((high - low) / (most - 1), least)
+    size = 10.0 ** math.floor(math.log10(rough))
+    step = next(step * size for step in STEPS if step * size >= rough * (1 - 1e-9) and step * size >= least)
+    first, last = math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9)
+    return [round(place * step, 10) for place in range(first, last + 1)]
+
+
+def _share(value: float, span: tuple[float, float]) -> float:
+    low, high = span
+    return (value - low) / (high - low) if high > low else 0.5

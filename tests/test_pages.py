@@ -1,0 +1,115 @@
+"""What people look at, in a browser without a network: the page of dvc plots and the report."""
+
+import json
+import shutil
+import sys
+from contextlib import contextmanager
+
+import pandas as pd
+import pytest
+
+from tests.conftest import Project
+
+PHONE = {"width": 390, "height": 844}
+DRAWN = """canvas => {
+    const pixels = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height).data;
+    const found = new Set();
+    for (let i = 0; i < pixels.length; i += 4) if (pixels[i + 3] == 255)
+        found.add([pixels[i], pixels[i + 1], pixels[i + 2]].join());
+    return [...found];
+}"""
+EVIL = '"><script>document.title = "owned"</script><img src=x onerror="document.title=1"> & <b>bold</b>'
+
+
+@contextmanager
+def opened(browser, path, **settings):
+    """A page without a network; at the end it must have asked for nothing and complained of nothing."""
+    context = browser.new_context(offline=True, **settings)
+    page = context.new_page()
+    asked, complaints = [], []
+    page.on("request", lambda request: asked.append(request.url))
+    page.on("console", lambda message: complaints.append(message.text) if message.type == "error" else None)
+    page.on("pageerror", lambda error: complaints.append(str(error)))
+    page.goto(path.as_uri())
+    yield page
+    context.close()
+    assert asked == [path.as_uri()]
+    assert complaints == []
+
+
+@pytest.fixture
+def reported(project: Project, tmp_path) -> Project:
+    shutil.copytree(project.path, tmp_path / "project", symlinks=True)
+    return Project(tmp_path / "project")
+
+
+def report(project, *arguments, ok=True):
+    return project.run(sys.executable, "-m", "commands.report", *arguments, ok=ok)
+
+
+def test_the_losses_of_two_experiments_are_drawn_without_a_network(experiments, browser, tmp_path):
+    experiments.run("dvc", "plots", "diff", "HEAD", "slow", "--out", str(tmp_path / "plots"))
+    with opened(browser, tmp_path / "plots/index.html") as page:
+        loss = page.locator(".vega-embed", has_text="smooth").nth(1).locator("canvas")
+        loss.wait_for()
+        colours = loss.evaluate(DRAWN)
+        assert {"148,93,214", "19,173,199"} <= set(colours)  # those of DVC's two first revisions
+        charts = page.locator(".vega-embed canvas")
+        assert charts.count() == page.locator(".vega-embed").count() >= 12
+        assert all(len(charts.nth(i).evaluate(DRAWN)) > 5 for i in range(charts.count()))
+
+
+def test_the_report_of_an_experiment_shows_its_scores_and_draws_its_curves(experiments, browser, tmp_path):
+    report(experiments, "slow", "--output", str(tmp_path / "slow.html"))
+    metrics = json.loads(experiments.run("git", "show", f"{ref_of(experiments, 'slow')}:metrics/test.json"))
+    with opened(browser, tmp_path / "slow.html") as page:
+        assert page.title() == "Review stars: slow"
+        assert f"has a log loss of {metrics['log_loss']:.3f}" in page.locator("main").inner_text().replace("\n", " ")
+        curves = page.get_by_role("img", name="Loss by epoch").locator("polyline")
+        assert [len(curves.nth(i).get_attribute("points").split()) for i in range(curves.count())] == [2, 2]
+        assert "lr: 0.0001" in page.locator("details").first.inner_html()
+        page.set_viewport_size(PHONE)
+        assert page.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
+
+
+def ref_of(project, name):
+    refs = project.run("git", "for-each-ref", "--format=%(refname)", "refs/exps").splitlines()
+    return next(ref for ref in refs if ref.endswith(f"/{name}"))
+
+
+def test_a_review_with_markup_is_text(reported, browser, tmp_path):
+    mistakes = pd.read_csv(reported.path / "data/evaluate/mistakes.csv").assign(text=EVIL)
+    mistakes.to_csv(reported.path / "data/evaluate/mistakes.csv", index=False)
+    slices = pd.read_csv(reported.path / "data/evaluate/slices.csv").assign(value=EVIL)
+    slices.to_csv(reported.path / "data/evaluate/slices.csv", index=False)
+    report(reported)
+    with opened(browser, reported.path / "report.html", color_scheme="dark") as page:
+        assert page.title() == "Review stars: workspace"
+        assert page.locator("script, img, main b:has-text('bold')").count() == 0
+        assert page.get_by_text(EVIL, exact=True).count() == len(mistakes) + len(slices)
+
+
+def test_the_short_form_has_the_scores_of_every_predictor(reported):
+    report(reported, "HEAD", "--output", "report.md")
+    text = (reported.path / "report.md").read_text(encoding="utf-8")
+    scores = pd.read_csv(reported.path / "plots/evaluate/scores.csv")
+    for of, part in scores.groupby("of"):
+        (line,) = [line for line in text.splitlines() if line.startswith(f"| {of} |")]
+        assert all(f"| {value:.4f}" in line for value in part.value)
+    assert "```mermaid" in text
+
+
+def test_the_same_results_make_the_same_page(reported):
+    report(reported, "--output", "one.html")
+    report(reported, "--output", "two.html")
+    assert (reported.path / "one.html").read_bytes() == (reported.path / "two.html").read_bytes()
+
+
+def test_results_of_other_parameters_are_refused_by_name(reported):
+    params = reported.path / "params.yaml"
+    params.write_text(params.read_text(encoding="utf-8").replace("clip: 1.0", "clip: 2.0"), encoding="utf-8")
+    said = report(reported, ok=False).strip()
+    assert said == (
+        "error: workspace: pretrain.clip, train.clip of params.yaml changed since the results were made; dvc repro"
+    )
+    assert not (reported.path / "report.html").exists()
