@@ -98,7 +98,7 @@ def refuse_stale(revision: str, params: Params, lock: Mapping[str, Any]) -> None
             changed |= {f"{section}.{key}" for key in used if given[section].get(key) != used[key]}
     if changed:
         raise UserError(
-            f"{revision}: {', '.join(changed)} of params.yaml changed since the results were made; dvc repro"
+            f"{revision}: {', '.join(sorted(changed))} of params.yaml changed since the results were made; dvc repro"
         )
 
 
