@@ -90,3 +90,8 @@ def test_a_word_adds_its_wide_logits_wherever_it_stands():
     times = (ids == 7).sum(dim=1) / lengths.sqrt()
     assert times.sum() > 0
     torch.testing.assert_close(added, times[:, None] * torch.arange(5.0), rtol=0, atol=1e-5)
+
+
+def test_the_scale_of_wide_logits_is_rounded_right_so_that_every_cpu_has_the_same():
+    lengths = torch.arange(1, 2000)
+    assert lengths.rsqrt().tolist() == (1 / np.sqrt(lengths.numpy().astype(np.float32))).tolist()
