@@ -2,13 +2,22 @@
 
 import os
 import threading
+import time
+from contextlib import suppress
 
 import psutil
 
 
+def wait_for_end(process: psutil.Process) -> None:
+    """Wait until another process has ended, reaped or not: containers may reap none, and psutil waits for that."""
+    with suppress(psutil.NoSuchProcess):
+        while process.is_running() and process.status() != psutil.STATUS_ZOMBIE:
+            time.sleep(0.1)
+
+
 def end_with(process: psutil.Process) -> None:
     """End this process at once when another one ends."""
-    process.wait()
+    wait_for_end(process)
     os._exit(1)
 
 
