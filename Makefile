@@ -1,10 +1,11 @@
 # Two commands do everything: make repro, make test.
 PYTHON ?= python3
 VENV := .venv
+JOBS ?= 2
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help repro test test-all clean
+.PHONY: help repro sweep test test-all clean
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -16,6 +17,9 @@ $(VENV)/installed: requirements.txt constraints.txt
 
 repro: $(VENV)/installed  ## set up, then run the pipeline: what is up to date is not run again
 	dvc repro
+
+sweep: $(VENV)/installed  ## make sweep GRID=seeds: run a grid of sweeps.yaml, JOBS=2 experiments at a time
+	python -m commands.sweep $(GRID) --jobs $(JOBS)
 
 test: $(VENV)/installed  ## set up, then check style and types and run all tests
 	ruff format --check .

@@ -31,6 +31,20 @@ SMALL = {
     "evaluate.bootstrap": 100,
     "evaluate.mistakes": 5,
 }
+GRIDS = """
+grids:
+  six: {evaluate.bins: [5, 10, 20], evaluate.decision: [most_probable, least_distance]}
+  three: {evaluate.bins: [5, 10, 20], evaluate.decision: [most_probable]}
+  broken: {data.text_column: [nope, content]}
+  typing: {train.lrr: [0.1]}
+  nowhere: {data.path: [/tmp/reviews.csv]}
+  twice: {train.lr: [0.001, 1e-3]}
+  empty: {train.lr: []}
+spaces:
+  few: {evaluate.bins: [5, 10, 20], evaluate.decision: [most_probable, least_distance]}
+  wrong: {model.dropout: {low: 0.2, high: 1.5}}
+  upside-down: {model.dropout: {low: 0.5, high: 0.2}}
+"""
 
 
 def changed_params(changes: dict[str, Any]) -> dict[str, Any]:
@@ -129,3 +143,35 @@ def browser() -> Iterator[Browser]:
         pytest.skip("this machine has no Chromium: pages are not looked at")
     with sync_playwright() as playwright:
         yield playwright.chromium.launch(executable_path=found[0], args=["--no-sandbox"])
+
+
+@pytest.fixture(scope="session")
+def ready(project: Project, tmp_path_factory: pytest.TempPathFactory) -> Project:
+    """The small project with grids and spaces of its own."""
+    return copy_of(project, tmp_path_factory.mktemp("ready"), GRIDS)
+
+
+@pytest.fixture(scope="session")
+def swept(ready: Project, tmp_path_factory: pytest.TempPathFactory) -> Project:
+    """The small project after a sweep of six experiments; what it said is in said.txt beside it."""
+    copy = copy_of(ready, tmp_path_factory.mktemp("swept"))
+    said = copy.run(sys.executable, "-m", "commands.sweep", "six", "--jobs", "2")
+    (copy.path.parent / "said.txt").write_text(said, encoding="utf-8")
+    return copy
+
+
+def copy_of(project: Project, folder: Path, sweeps: str | None = None) -> Project:
+    """Copy a project with its results and its cache; sweeps: what sweeps.yaml is to hold."""
+    copy = Project(folder / "project")
+    shutil.copytree(project.path, copy.path, symlinks=True)
+    if sweeps:
+        (copy.path / "sweeps.yaml").write_text(sweeps, encoding="utf-8")
+        copy.run("git", "commit", "--quiet", "--all", "--message", "sweeps")
+    return copy
+
+
+def experiments_of(project: Project) -> dict[str, str]:
+    """The experiments of HEAD: their names and commits."""
+    head = project.run("git", "rev-parse", "HEAD").strip()
+    listed = ["git", "for-each-ref", "--format=%(refname:lstrip=4) %(objectname)", f"refs/exps/{head[:2]}/{head[2:]}"]
+    return {name: commit for line in project.run(*listed).splitlines() for name, commit in [line.split()]}
