@@ -1,0 +1,69 @@
+"""The table that takes the seeds of a setting together, against values worked out by hand."""
+
+import sys
+
+import pandas as pd
+
+from commands.seeds import average
+from tests.conftest import Project
+
+PARAMS = pd.DataFrame(
+    {
+        "train.lr": ["0.1", "0.1", "0.2", "0.2", "0.1"],
+        "base.seed": ["1", "2", "1", "1", "3"],
+        "prepare.salt": ["a", "a", "a", "a", "b"],
+        "model.cell": ["lstm"] * 5,
+    }
+)
+METRICS = pd.DataFrame(
+    {
+        "accuracy": [0.5, 0.7, 0.6, 0.6, 0.9],
+        "log_loss": [1.0, 2.0, 1.4, 1.4, 3.0],
+        "above_floor": [0.25, None, None, None, None],
+    }
+)
+
+
+def rows(table: pd.DataFrame) -> list[list[object]]:
+    return [list(table.columns), *table.to_numpy().tolist()]
+
+
+def test_seeds_are_averaged_and_equal_experiments_count_once():
+    assert rows(average(PARAMS, METRICS, ["base.seed"])) == [
+        ["train.lr", "prepare.salt", "n", "accuracy", "log_loss", "above_floor"],
+        ["0.2", "a", 1, "0.6000", "1.4000", "-"],
+        ["0.1", "a", 2, "0.6000 ± 0.1414", "1.5000 ± 0.7071", "0.2500"],
+        ["0.1", "b", 1, "0.9000", "3.0000", "-"],
+    ]
+
+
+def test_several_parameters_can_be_averaged_over():
+    assert rows(average(PARAMS, METRICS[["log_loss"]], ["prepare.salt", "base.seed"])) == [
+        ["train.lr", "n", "log_loss"],
+        ["0.2", 1, "1.4000"],
+        ["0.1", 3, "2.0000 ± 1.0000"],
+    ]
+    assert rows(average(PARAMS[:2], METRICS[["accuracy"]][:2], ["base.seed"])) == [
+        ["n", "accuracy"],
+        [2, "0.6000 ± 0.1414"],
+    ]
+
+
+def test_experiments_and_their_commit_are_tabulated(swept: Project):
+    said = swept.run(sys.executable, "-m", "commands.seeds", "--over", "evaluate.bins", "--metrics", "log_loss,qwk")
+    table = [line.split() for line in said.splitlines()]
+    assert table[0] == ["evaluate.decision", "n", "log_loss", "qwk"]
+    assert [row[:2] for row in table[1:]] == [["least_distance", "3"], ["most_probable", "3"]]
+    assert all("±" in row for row in table[1:])
+    assert len(swept.run(sys.executable, "-m", "commands.seeds").splitlines()) == 1 + 6
+
+
+def test_what_cannot_be_tabulated_is_one_clear_line(swept: Project):
+    for arguments, says in [
+        (["nope"], "nope: no such commit, branch or tag"),
+        (["--over", "base.seeds"], "--over base.seeds: params.yaml has no such key"),
+        (["--metrics", "log_los"], "--metrics log_los: not in metrics/test.json; there are "),
+    ]:
+        said = swept.run(sys.executable, "-m", "commands.seeds", *arguments, ok=False)
+        assert len(said.splitlines()) == 1
+        assert says in said
