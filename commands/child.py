@@ -1,6 +1,7 @@
-"""DVC's own command line in a process that ends with the one that started it: python -m commands.child PID exp run ...
+"""DVC's command line for one experiment beside others: python -m commands.child PID exp run --temp ...
 
-Else an experiment would outlive a killed sweep, and the next one would run it again beside it.
+It ends with the process PID: else an experiment would outlive a killed sweep, and the next would run it once more. And
+it has a stash of its own: DVC's runs share one, and a run that ends goes on with what another has just put there.
 """
 
 import os
@@ -8,7 +9,9 @@ import sys
 import threading
 from contextlib import suppress
 from pathlib import Path
+from uuid import uuid4
 
+import dvc.repo.experiments
 import psutil
 from dvc.cli import main
 from dvc.lock import make_lock
@@ -26,4 +29,5 @@ def end_with(pid: int, lock: Path) -> None:
 
 if __name__ == "__main__":
     threading.Thread(target=end_with, args=(int(sys.argv[1]), Path(".dvc/tmp/lock").resolve()), daemon=True).start()
+    dvc.repo.experiments.WORKSPACE_STASH = f"refs/exps/temp/stash-{uuid4().hex}"
     sys.exit(main(sys.argv[2:]))

@@ -20,7 +20,6 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from dvc.lock import make_lock
-from dvc.repo import Repo
 from filelock import FileLock, Timeout
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
@@ -51,11 +50,10 @@ class Experiment(NamedTuple):
 
 
 class Ended(NamedTuple):
-    """A run that has ended: its experiment's ref where it is there, the exit code, and the seconds it took."""
+    """A run that has ended: its experiment, the ref of that unless it failed, and the seconds it took."""
 
     experiment: Experiment
     ref: str | None
-    code: int
     seconds: float
 
 
@@ -65,7 +63,6 @@ class Experiments:
     def __init__(self) -> None:
         self.commit = git("rev-parse", "HEAD")
         self.params = read_yaml(show(self.commit, "params.yaml"), "params.yaml")
-        self.starting = threading.Lock()
 
     def check(self, experiment: Experiment) -> None:
         """Refuse a name that Git does not take, and settings that params.yaml may not have.
@@ -123,31 +120,15 @@ class Experiments:
     def _run(self, experiment: Experiment, stop: threading.Event) -> Ended:
         options = ["--temp", "--name", experiment.name, *(f"--set-param={change}" for change in experiment.overrides)]
         command = [sys.executable, "-m", "commands.child", str(os.getpid()), "--wait-for-lock", "exp", "run", *options]
-        with experiment.log.open("w", encoding="utf-8") as log:
-            # Two that start in one moment could take each other's entry from DVC's stash.
-            with self.starting:
-                if stop.is_set():
-                    return Ended(experiment, None, 1, 0.0)
-                self.refuse_changes()
-                started = time.monotonic()
-                child = subprocess.Popen(
-                    command,
-                    env=os.environ | {"PYTHONUNBUFFERED": "1"},
-                    stdin=subprocess.DEVNULL,
-                    stdout=subprocess.PIPE,
-                    stderr=subprocess.STDOUT,
-                    encoding="utf-8",
-                    errors="replace",
+        env = os.environ | {"PYTHONUNBUFFERED": "1"}  # else what DVC says stands in the log after what its stages say
+        started = time.monotonic()
+        if not stop.is_set():
+            self.refuse_changes()
+            with experiment.log.open("wb") as log:
+                subprocess.run(
+                    command, env=env, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT, check=False
                 )
-                assert child.stdout is not None
-                for line in child.stdout:
-                    print(line, end="", file=log, flush=True)
-                    if line.startswith("Reproducing experiment"):
-                        break
-            for line in child.stdout:
-                print(line, end="", file=log, flush=True)
-        code = child.wait()
-        return Ended(experiment, self.ref(experiment), code, time.monotonic() - started)
+        return Ended(experiment, self.ref(experiment), time.monotonic() - started)
 
     def refuse_changes(self) -> None:
         """Refuse to start from anything but the commit.
@@ -169,10 +150,7 @@ class Experiments:
 
     @contextmanager
     def alone(self, names: Collection[str]) -> Iterator[None]:
-        """Keep other sweeps and searches out, and remove what killed runs of these experiments left.
-
-        DVC never does: it shows them as running for ever, and its next run also runs what is left in the stash.
-        """
+        """Keep other sweeps and searches out, and remove what killed runs of these experiments left."""
         LOGS.mkdir(parents=True, exist_ok=True)
         try:
             with FileLock(LOGS / "lock", timeout=0):
@@ -183,16 +161,17 @@ class Experiments:
             raise UserError("another sweep or search is at work here; wait until it has ended") from None
 
     def _clear(self, names: Collection[str]) -> None:
-        with make_lock(str(TEMPORARY / "lock"), wait=True), Repo() as repo:
-            stash = repo.experiments.tempdir_queue.stash
-            entries = stash.stash_revs.values()
-            stash.remove_revs([entry for entry in entries if entry.name in names and entry.baseline_rev == self.commit])
-        folder = (TEMPORARY / "exps/standalone").resolve()
-        for path in (TEMPORARY / "exps/run").glob("*/*.run"):
-            with suppress(ValueError):  # a killed DVC can leave half a file
+        folder = TEMPORARY / "exps"
+        # DVC writes it in place: empty after a kill in that moment, it makes all later runs fail.
+        with suppress(FileNotFoundError):
+            if not (folder / "rwlock").read_bytes():
+                (folder / "rwlock").unlink()
+        # DVC never removes the folder of a killed run, and shows it as running for ever.
+        for path in (folder / "run").glob("*/*.run"):
+            with suppress(ValueError):  # half written, too
                 run = json.loads(path.read_text(encoding="utf-8"))
                 ours = run["name"] in names and run["baseline_rev"] == self.commit
-                if ours and Path(run["root_dir"]).parent == folder:
+                if ours and Path(run["root_dir"]).parent == (folder / "standalone").resolve():
                     shutil.rmtree(run["root_dir"], ignore_errors=True)
 
 

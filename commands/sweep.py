@@ -81,22 +81,15 @@ def sweep(experiments: Experiments, planned: Sequence[Experiment], jobs: int) ->
         print(f"sweep: {len(planned)} of {len(planned)} experiments are there; nothing to run")
         return
     print(f"sweep: {len(planned) - len(missing)} of {len(planned)} experiments are there; logs in {LOGS}", flush=True)
-    failed: dict[str, Experiment] = {}
     with tqdm(total=len(planned), initial=len(planned) - len(missing), unit="experiment", disable=None) as bar:
 
         def report(ended: Ended) -> None:
-            if ended.ref is None and ended.code:
-                failed[ended.experiment.name] = ended.experiment
             bar.update(ended.ref is not None)
             with tqdm.external_write_mode():
                 print(f"{ended.experiment.name}: {result(ended)}, {ended.seconds:.0f} s", flush=True)
 
         try:
-            # A run that ends takes what it finds in DVC's stash: the entry of one that has just started, too.
-            while left := [experiment for experiment in experiments.missing(planned) if experiment.name not in failed]:
-                experiments.run(left, jobs, report)
-                if len(experiments.missing(left)) == len(left):
-                    break
+            experiments.run(missing, jobs, report)
         except KeyboardInterrupt:
             done = len(planned) - len(experiments.missing(planned))
             raise UserError(
@@ -107,9 +100,9 @@ def sweep(experiments: Experiments, planned: Sequence[Experiment], jobs: int) ->
 
 def result(ended: Ended) -> str:
     """What came of a run."""
-    if ended.ref:
-        return f"log loss {json.loads(show(ended.ref, 'metrics/test.json'))['log_loss']}"
-    return f"failed, see {ended.experiment.log}" if ended.code else "left to another run"
+    if ended.ref is None:
+        return f"failed, see {ended.experiment.log}"
+    return f"log loss {json.loads(show(ended.ref, 'metrics/test.json'))['log_loss']}"
 
 
 def conclude(planned: Sequence[Experiment], missing: Sequence[Experiment]) -> None:
