@@ -11,13 +11,14 @@ import numpy as np
 import torch
 from safetensors.torch import save
 
-from src.checkpoints import fingerprint, resumable
+from src.checkpoints import resumable
 from src.cleaning import make_cleaner
 from src.curves import Curves
 from src.domain import SPLITS, text_digest
 from src.errors import UserError, run
 from src.extra import encode_extra, joined
 from src.files import replacing, write_json
+from src.fingerprints import fingerprint
 from src.function_words import function_words
 from src.kernels import use_portable_kernels
 from src.language import Language, LanguageModel
