@@ -16,7 +16,8 @@ def fingerprint(inputs: Iterable[Path], values: Any) -> str:
 
     inputs: files and folders. values: parameters that JSON can hold.
     """
-    code = [Path(module.__file__) for name, module in sys.modules.items() if _is_ours(name) and module.__file__]
+    ours = [getattr(module, "__file__", None) for name, module in sys.modules.items() if _is_ours(name)]
+    code = [Path(file) for file in ours if file]
     files = [path for given in inputs for path in ([given] if given.is_file() else given.rglob("*")) if path.is_file()]
     digest = blake2b(digest_size=16)
     versions = {name: version(name) for name in PACKAGES if name in sys.modules} | {"python": sys.version}
