@@ -24,7 +24,7 @@ from src.tables import (
     require,
 )
 
-CHUNK = 20_000
+CHUNK = 50_000
 """Rows held in memory at a time, and sorted by length."""
 CHUNK_LETTERS = 20_000_000
 """Letters after which a chunk is closed, so that long texts need no more memory than short ones."""

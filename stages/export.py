@@ -21,6 +21,7 @@ from src.rating import predict
 from src.reviews import Reviews, load_reviews
 from src.scoring import DESCRIPTION, NETWORK, VOCABULARY, Description, Scorer, md5
 from src.tokenizer import load_tokenizer
+from src.training import be_deterministic
 
 PREPARED = Path("data/prepare")
 ENCODED = Path("data/encode")
@@ -32,6 +33,7 @@ PACKAGES = ("nltk", "onnx", "torch")
 
 def main() -> None:
     params = read_params(Path("params.yaml"))
+    be_deterministic(params.train.threads)
     texts = pq.read_table(PREPARED / "valid.parquet", columns=["text"]).column("text").to_pylist()
     texts += AWKWARD
     shift = np.array(read_json(RESAMPLED / "log_prior_shift.json"))
