@@ -16,7 +16,7 @@ from sklearn.utils import resample
 from torch import Tensor, nn
 
 from src.domain import STARS
-from src.function_words import stop_words
+from src.function_words import function_words
 from src.params import Language
 
 REVIEWS = {1: 225, 2: 200, 3: 300, 4: 250, 5: 600}  # of each star, after resampling
@@ -47,7 +47,7 @@ def clean(texts: pd.Series, language: Language) -> list[str]:
 
     scikit-learn's list stands in for NLTK's, which has to be downloaded.
     """
-    stop = stop_words(language, keep_negations=False)
+    stop = function_words(language).stop
     stem = PorterStemmer().stem if language == "english" else SnowballStemmer(language).stem
     words = (re.sub(r"\W|\d", " ", text.lower()).split() for text in texts)
     return [" ".join(stem(word) for word in review if len(word) > 1 and word not in stop) for review in words]

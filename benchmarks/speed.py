@@ -28,7 +28,7 @@ from benchmarks.timing import Way, compare, timed
 from src.cleaning import make_cleaner
 from src.domain import SPLITS
 from src.files import read_json
-from src.function_words import stop_words
+from src.function_words import function_words
 from src.model import ReviewModel
 from src.params import Model, Params, read_params
 from src.rating import predict
@@ -64,11 +64,12 @@ def clean(params: Params, rounds: int) -> None:
     """The cleaner, from an empty dictionary, against a loop of regular expression, stop words and stemmer."""
     texts = texts_of("prepare", SPLITS)
     tokens = re.compile(r"[^\W_]+(?:'[^\W_]+)*|[!?]+")
-    stop = stop_words(params.data.language, keep_negations=True)
+    words = function_words(params.data.language)
+    stop = words.stop - words.kept
     stemmer = SnowballStemmer(params.data.language)
 
     def ours() -> None:
-        cleaner = make_cleaner(params.data.language, params.clean)
+        cleaner = make_cleaner(params.data.language, params.clean, words)
         for text in texts:
             cleaner(text)
 
@@ -109,7 +110,8 @@ def score(params: Params, rounds: int) -> None:
     tokenizer = Tokenizer(words, limit)
 
     def ours(encoder: Callable[[list[str]], tuple[np.ndarray, np.ndarray]]) -> None:
-        found, lengths = encoder(list(map(make_cleaner(params.data.language, params.clean), texts)))
+        clean = make_cleaner(params.data.language, params.clean, function_words(params.data.language))
+        found, lengths = encoder(list(map(clean, texts)))
         predict(model, Reviews(found, np.cumsum([0, *lengths]), np.zeros(len(texts), np.int64)), shift)
 
     settings = params.baseline

@@ -3,11 +3,8 @@
 import json
 import os
 import shutil
-import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from hashlib import blake2b, file_digest
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +14,6 @@ from safetensors.torch import save
 from torch import Tensor
 
 from src.files import replacing
-
-PACKAGES = ("torch", "numpy", "safetensors")
 
 
 class Checkpoint:
@@ -68,23 +63,3 @@ def resumable(folder: Path, resume: bool) -> Iterator[Checkpoint]:
     finally:
         lock.release()
         Path(lock.lock_file).unlink(missing_ok=True)
-
-
-def fingerprint(inputs: Iterable[Path], values: Any) -> str:
-    """Name a training by all that decides its result: code, inputs, parameters and versions.
-
-    inputs: files and folders. values: parameters that JSON can hold.
-    """
-    code = [Path(module.__file__) for name, module in sys.modules.items() if _is_ours(name) and module.__file__]
-    files = [path for given in inputs for path in ([given] if given.is_file() else given.rglob("*")) if path.is_file()]
-    digest = blake2b(digest_size=16)
-    versions = {name: version(name) for name in PACKAGES} | {"python": sys.version}
-    digest.update(json.dumps([values, versions], sort_keys=True).encode())
-    for path in [*sorted(code, key=lambda path: path.name), *sorted(files)]:
-        with path.open("rb") as file:
-            digest.update(file_digest(file, blake2b).digest())
-    return digest.hexdigest()
-
-
-def _is_ours(module: str) -> bool:
-    return module == "__main__" or module.split(".")[0] in ("src", "stages")

@@ -2,13 +2,12 @@
 
 import html
 import re
+import sys
 import unicodedata
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import NamedTuple
 
-from nltk.stem.porter import PorterStemmer
-from nltk.stem.snowball import SnowballStemmer
-
-from src.function_words import KEPT, stop_words
 from src.params import Clean, Language
 
 MARKUP = re.compile(r"(?:https?://|www\.)[^\s<>\"]+|[\w.+-]{1,64}@[\w-]{1,63}\.[\w.-]{1,63}|</?[a-z!][^<>]{0,500}>")
@@ -16,16 +15,27 @@ EMOJI = r"[\u2190-\u21ff\u2300-\u27bf\u2b00-\u2bff\U0001f000-\U0001f3fa\U0001f40
 ELONGATION = re.compile(r"([^\W\d])\1{2,}")
 APOSTROPHES = str.maketrans(dict.fromkeys("\u2019\u2018\u02bc\u00b4", "'"))
 ENGLISH_ENDING = re.compile(r"(?:'(?:s|m|re|ve|ll|d))+$")
+REMEMBERED = 100_000
+"""Words in a memory; with the next it is emptied, so that ten million reviews need no more than a hundred thousand."""
+LONGEST_REMEMBERED = 50
+"""Letters of a word that is remembered."""
 
 
-def make_cleaner(language: Language, settings: Clean) -> Callable[[str], str]:
+class FunctionWords(NamedTuple):
+    """Words of a language in lower case: those that carry no meaning, and those that a rating still hangs on."""
+
+    stop: frozenset[str]
+    kept: frozenset[str]
+
+
+def make_cleaner(language: Language, settings: Clean, words: FunctionWords) -> Callable[[str], str]:
     """Build the function that cleans one text.
 
     Each distinct word is squeezed, looked up among the stop words and stemmed once; from then on it costs a look-up,
     and so does whatever stands between two spaces. Cleaning what is clean changes nothing: a word goes through again
     until it stays the same.
     """
-    kept_words = _KeptWords(language, settings)
+    kept_words = _KeptWords(language, settings, words)
     word = r"[^\W_]+(?:'[^\W_]+)*" if language == "english" else r"[^\W_]+"
     marks = [r"!+", r"\?+"] if settings.keep_marks else []
     emoji = [EMOJI] if settings.keep_emoji else []
@@ -47,36 +57,46 @@ def make_cleaner(language: Language, settings: Clean) -> Callable[[str], str]:
     return clean
 
 
-class _KeptChunks(dict[str, str]):
-    """From what stands between two spaces to what is kept of it; filled as it turns up."""
+class _Memory(dict[str, str]):
+    """What was found for short texts, filled as they turn up; emptied when it is full."""
+
+    def remember(self, text: str, found: str) -> str:
+        if len(self) >= REMEMBERED:
+            self.clear()
+        if len(text) <= LONGEST_REMEMBERED:
+            self[text] = found
+        return found
+
+
+class _KeptChunks(_Memory):
+    """From what stands between two spaces to what is kept of it."""
 
     def __init__(self, keep: Callable[[str], str]) -> None:
         super().__init__()
         self._keep = keep
 
     def __missing__(self, chunk: str) -> str:
-        self[chunk] = kept = self._keep(chunk)
-        return kept
+        return self.remember(chunk, self._keep(chunk))
 
 
-class _KeptWords(dict[str, str]):
-    """From a word as written to the word as kept, '' for one that goes; filled as words turn up."""
+class _KeptWords(_Memory):
+    """From a word as written to the word as kept, '' for one that goes."""
 
-    def __init__(self, language: Language, settings: Clean) -> None:
+    def __init__(self, language: Language, settings: Clean, words: FunctionWords) -> None:
         super().__init__()
         self._stem = _stemmer(language, settings.stemmer)
         self._squeeze = settings.squeeze_elongation
         self._drop_negations = settings.remove_stop_words and not settings.keep_negations
-        self._function_words = stop_words(language, keep_negations=False) | KEPT[language]
+        self._function_words = words.stop | words.kept
         self._stop: frozenset[str] = frozenset()
         if settings.remove_stop_words:
-            kept_stems = {self._last_stem(word) for word in KEPT[language]} if settings.keep_negations else set()
-            self._stop = stop_words(language, settings.keep_negations) - kept_stems
+            kept = words.kept if settings.keep_negations else frozenset()
+            self._stop = words.stop - kept - {self._last_stem(word) for word in kept}
 
     def __missing__(self, word: str) -> str:
         kept = self._keep_once(word)
-        self[word] = kept if kept == word else self[kept]  # until it stays the same; forms of a word share the way
-        return self[word]
+        # Until it stays the same; forms of a word share the way.
+        return self.remember(word, kept if kept == word else self[kept])
 
     def _keep_once(self, word: str) -> str:
         if word[:1] in ("", "!", "?"):
@@ -98,7 +118,22 @@ class _KeptWords(dict[str, str]):
 def _stemmer(language: Language, name: str) -> Callable[[str], str]:
     if name == "none":
         return str
+    with _unseen("pandas", "scipy", "sklearn"):
+        from nltk.stem.porter import PorterStemmer
+        from nltk.stem.snowball import SnowballStemmer
     if name == "porter" and language == "english":
         porter = PorterStemmer()
         return lambda word: porter.stem(word, to_lowercase=False)
     return SnowballStemmer(language).stem
+
+
+@contextmanager
+def _unseen(*packages: str) -> Iterator[None]:
+    """Make packages look as if they were not installed: NLTK imports them if it can (2 s, 100 MB); no stemmer does."""
+    hidden = [name for name in packages if name not in sys.modules]
+    sys.modules.update(dict.fromkeys(hidden))  # type: ignore[arg-type]
+    try:
+        yield
+    finally:
+        for name in hidden:
+            del sys.modules[name]

@@ -1,12 +1,32 @@
-"""What every stage speaks of: stars, splits, the columns of known probabilities, and when two texts are the same."""
+"""What every stage speaks of: stars, splits, columns of known probabilities, texts and when two are the same."""
 
 import unicodedata
 from hashlib import blake2b
+from typing import Any
 
 STARS = (1, 2, 3, 4, 5)
 SPLITS = ("train", "valid", "test")
 TRUTH = ("true_p1", "true_p2", "true_p3", "true_p4", "true_p5")
 """Columns that hold the true P(stars | text) of a generated corpus; read where all five are there."""
+
+
+def read_text(value: Any) -> str | None:
+    """Read a cell as text without white space around it: '' for a missing one, None for what is no text.
+
+    A lone surrogate, which no file can hold, becomes a question mark.
+    """
+    if value is None or value != value:
+        return ""
+    if isinstance(value, bytes):
+        value = value.decode("utf-8", "replace")
+    if not isinstance(value, str | int | float) or isinstance(value, bool):
+        return None
+    return str(value).encode("utf-8", "replace").decode().strip()
+
+
+def text_problem(text: str | None) -> str | None:
+    """Why nothing can be said of what read_text gave; None where something can."""
+    return {None: "text is not text", "": "no text"}.get(text)
 
 
 def same_text(text: str) -> str:

@@ -1,5 +1,6 @@
 """The tables that a reader of an experiment looks at."""
 
+from collections.abc import Iterator
 from typing import get_args
 
 import numpy as np
@@ -8,6 +9,7 @@ import pandas as pd
 from src.decisions import decide
 from src.metrics import Outcome, confusion, f1_scores, intervals, outcome, reliability, scores
 from src.params import Decision
+from src.vocabulary import FIRST_WORD
 
 DIGITS = 4
 
@@ -67,3 +69,12 @@ def worst_mistakes(predictions: pd.DataFrame, loss: np.ndarray, count: int) -> p
     wrong = predictions.assign(loss=loss.round(DIGITS))[predictions.predicted != predictions.rating]
     worst = wrong.sort_values(["loss", "row"], ascending=[False, True], kind="stable").head(count)
     return worst[["row", "rating", "predicted", "loss", "text"]]
+
+
+def word_table(effects: Iterator[tuple[int, int, float]], words: list[str]) -> pd.DataFrame:
+    """Mean effect of each word, in stars, over the reviews that hold it: columns word, effect, reviews."""
+    table = pd.DataFrame(effects, columns=["row", "id", "effect"])
+    table = table.groupby("id", as_index=False).agg(effect=("effect", "mean"), reviews=("effect", "size"))
+    table.insert(0, "word", [words[i - FIRST_WORD] for i in table.pop("id")])
+    table["effect"] = table.effect.round(DIGITS)
+    return table.sort_values(["effect", "word"], ascending=[False, True], kind="stable")

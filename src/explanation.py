@@ -3,7 +3,6 @@
 from collections.abc import Callable, Iterator
 
 import numpy as np
-import pandas as pd
 
 from src.reviews import Reviews
 from src.vocabulary import FIRST_WORD, UNKNOWN
@@ -13,7 +12,6 @@ Expected = Callable[[Reviews], np.ndarray]
 
 PART = 50
 """Reviews taken at a time: a review of n different words becomes n reviews."""
-DIGITS = 4
 
 
 def word_effects(reviews: Reviews, rows: np.ndarray, expected: Expected) -> Iterator[tuple[int, int, float]]:
@@ -31,15 +29,6 @@ def word_effects(reviews: Reviews, rows: np.ndarray, expected: Expected) -> Iter
         stars = expected(_joined([*texts, *changed]))
         for (i, word), without in zip(pairs, stars[len(texts) :], strict=True):
             yield int(part[i]), int(word), float(stars[i] - without)
-
-
-def word_table(effects: Iterator[tuple[int, int, float]], words: list[str]) -> pd.DataFrame:
-    """Mean effect of each word, in stars, over the reviews that hold it: columns word, effect, reviews."""
-    table = pd.DataFrame(effects, columns=["row", "id", "effect"])
-    table = table.groupby("id", as_index=False).agg(effect=("effect", "mean"), reviews=("effect", "size"))
-    table.insert(0, "word", [words[i - FIRST_WORD] for i in table.pop("id")])
-    table["effect"] = table.effect.round(DIGITS)
-    return table.sort_values(["effect", "word"], ascending=[False, True], kind="stable")
 
 
 def _joined(texts: list[np.ndarray]) -> Reviews:

@@ -5,8 +5,7 @@ from collections.abc import Callable, Iterable, Mapping
 
 import numpy as np
 
-from src.domain import text_digest
-from src.preparation import read_text
+from src.domain import read_text, text_digest
 from src.reviews import Reviews
 from src.tables import Row
 from src.vocabulary import UNKNOWN

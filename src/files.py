@@ -9,6 +9,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from filelock import FileLock, Timeout
+
+from src.errors import UserError
+
 if TYPE_CHECKING:  # half a second that most stages need not wait
     import pandas as pd
 
@@ -32,6 +36,40 @@ def replacing(path: Path) -> Iterator[Path]:
         aside.replace(path)
     finally:
         _remove(aside)
+
+
+@contextmanager
+def resumable_parts(path: Path, work: str, resume: bool) -> Iterator[Path]:
+    """Give a folder beside `path` for its parts, to one process at a time; it is removed when the block ends.
+
+    A process that was killed or interrupted leaves it behind. With `resume` it is taken up again if it was for the same
+    `work`, a name for all that decides what the parts hold.
+
+    Raises:
+        UserError: another process is at it.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    folder = path.with_name(f".{path.name}.partial")
+    lock = FileLock(path.with_name(f".{path.name}.lock"))
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        raise UserError(f"{path}: another process is writing it; wait for it, or name another file") from None
+    try:
+        label = folder / "work"
+        if not (resume and label.exists() and label.read_text(encoding="utf-8") == work):
+            _remove(folder)
+            folder.mkdir()
+            label.write_text(work, encoding="utf-8")
+        try:
+            yield folder
+        except Exception:
+            _remove(folder)
+            raise
+        _remove(folder)
+    finally:
+        lock.release()
+        Path(lock.lock_file).unlink(missing_ok=True)
 
 
 def write_json(path: Path, value: Any) -> None:

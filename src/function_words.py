@@ -3,6 +3,7 @@
 from sklearn.feature_extraction.text import ENGLISH_STOP_WORDS
 from stop_words import get_stop_words
 
+from src.cleaning import FunctionWords
 from src.params import Language
 
 # What the lists of stop words hold and a rating still hangs on: negations, contrasts (also between then and now),
@@ -48,11 +49,10 @@ KEPT: dict[Language, frozenset[str]] = {
 }
 
 
-def stop_words(language: Language, keep_negations: bool) -> frozenset[str]:
-    """Stop words of a language in lower case: scikit-learn's for English, the stop-words package's for others.
+def function_words(language: Language) -> FunctionWords:
+    """Stop words of a language, scikit-learn's for English and the stop-words package's for others, and those of KEPT.
 
     The English list of stop-words is not used: it holds good, great, best and useless.
-    With `keep_negations` the words of KEPT are left out of it.
     """
-    words = ENGLISH_STOP_WORDS if language == "english" else get_stop_words(language)
-    return frozenset(words) - (KEPT[language] if keep_negations else frozenset())
+    stop = ENGLISH_STOP_WORDS if language == "english" else get_stop_words(language)
+    return FunctionWords(frozenset(stop), KEPT[language])

@@ -140,6 +140,10 @@ class Evaluate(Section):
     explained: Annotated[int, Field(ge=0)]
 
 
+class Export(Section):
+    tolerance: Annotated[float, Field(gt=0, le=0.01)]
+
+
 class Params(Section):
     """params.yaml as a whole; each field is a section."""
 
@@ -155,6 +159,7 @@ class Params(Section):
     train: Train
     baseline: Baseline
     evaluate: Evaluate
+    export: Export
 
 
 def read_params(path: Path) -> Params:

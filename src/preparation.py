@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from src.domain import SPLITS, STARS, text_digest
+from src.domain import SPLITS, STARS, read_text, text_digest, text_problem
 from src.tables import Row
 
 SPLIT_NAMES = {name: name for name in SPLITS} | {
@@ -55,20 +55,6 @@ def read_rating(value: Any) -> int | None:
     except (TypeError, ValueError, OverflowError):
         return None
     return int(number) if number in STARS else None
-
-
-def read_text(value: Any) -> str | None:
-    """Read a cell as text without white space around it: '' for a missing one, None for what is no text.
-
-    A lone surrogate, which no file can hold, becomes a question mark.
-    """
-    if value is None or value != value:
-        return ""
-    if isinstance(value, bytes):
-        value = value.decode("utf-8", "replace")
-    if not isinstance(value, str | int | float) or isinstance(value, bool):
-        return None
-    return str(value).encode("utf-8", "replace").decode().strip()
 
 
 def split_of(key: int, valid_share: float, test_share: float) -> str:
@@ -180,8 +166,8 @@ class Census:
 
 
 def _reason(text: str | None, rating: int | None, raw_rating: Any, split: str | None) -> str | None:
-    if not text:
-        return "no text" if text == "" else "text is not text"
+    if problem := text_problem(text):
+        return problem
     if rating is None:
         missing = raw_rating is None or raw_rating != raw_rating or not str(raw_rating).strip()
         return "no rating" if missing else "rating is not 1, 2, 3, 4 or 5"

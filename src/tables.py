@@ -6,6 +6,7 @@ import itertools
 import json
 from collections import Counter
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -29,6 +30,8 @@ FORMATS = {
     ".pq": "parquet",
 }
 
+WRONG_FIELDS = "wrong number of fields"
+NO_OBJECT = "not a JSON object"
 END = "\0 end of the file \0"
 """A last line that no table holds: inside a field, it shows that a quote was left open."""
 
@@ -62,7 +65,7 @@ def read_table(path: Path, data: Data) -> Table:
     Raises:
         UserError: an unknown format, a missing column, an unreadable file.
     """
-    kind = data.format if data.format != "auto" else _format_of(path)
+    kind = data.format if data.format != "auto" else kind_of(path, "data.format")
     oddities: Counter[str] = Counter()
     if kind == "parquet":
         return Table(_guarded(path, _parquet_rows(path, data)), oddities)
@@ -70,34 +73,46 @@ def read_table(path: Path, data: Data) -> Table:
         encoding = data.encoding if data.encoding != "auto" else find_encoding(path)
         if kind == "jsonl":
             return Table(_guarded(path, _jsonl_rows(path, encoding, data)), oddities, encoding)
-        separator = data.separator if data.separator != "auto" else _find_separator(path, encoding, data)
+        wanted = {data.text_column, data.rating_column}
+        separator = data.separator if data.separator != "auto" else find_separator(path, encoding, wanted)
     return Table(_guarded(path, _csv_rows(path, encoding, separator, data, oddities)), oddities, encoding, separator)
 
 
-def _guarded(path: Path, rows: Iterator[Row]) -> Iterator[Row]:
-    with readable(path):
-        yield from rows
-
-
-def _format_of(path: Path) -> str:
+def kind_of(path: Path, option: str) -> str:
+    """Tell by a file's name whether it is csv, jsonl or parquet; `option` is what the user can set instead."""
     suffixes = [suffix.lower() for suffix in path.suffixes]
     while suffixes and suffixes[-1] in (".gz", ".zip"):
         suffixes.pop()
     if not suffixes or suffixes[-1] not in FORMATS:
         known = ", ".join(FORMATS)
-        raise UserError(f"{path}: unknown kind of file (known: {known}); set data.format")
+        raise UserError(f"{path}: unknown kind of file (known: {known}); set {option}")
     return FORMATS[suffixes[-1]]
 
 
-def _find_separator(path: Path, encoding: str, data: Data) -> str:
-    """The separator under which the header holds the columns asked for."""
+def find_separator(path: Path, encoding: str, wanted: set[str]) -> str:
+    """The separator under which the header holds the columns wanted."""
     headers = {}
     for separator in SEPARATORS:
         with open_text(path, encoding) as file:
             headers[separator] = next(csv.reader(file, delimiter=separator), [])
-        if {data.text_column, data.rating_column} <= set(headers[separator]):
+        if wanted <= set(headers[separator]):
             return separator
     return max(SEPARATORS, key=lambda separator: len(headers[separator]))
+
+
+def require(path: Path, name: str, names: list[str], option: str) -> None:
+    """Refuse a file that has no column of this name, or several; `option` is where the name comes from."""
+    if name not in names:
+        near = get_close_matches(name, names, n=1, cutoff=0)
+        hint = f"; nearest to it: {near[0]}" if near else ""
+        raise UserError(f"{path}: no column {name} ({option}); there are: {', '.join(names)}{hint}")
+    if names.count(name) > 1:
+        raise UserError(f"{path}: {names.count(name)} columns are called {name} ({option}); rename all but one")
+
+
+def _guarded(path: Path, rows: Iterator[Row]) -> Iterator[Row]:
+    with readable(path):
+        yield from rows
 
 
 class _Columns(NamedTuple):
@@ -114,12 +129,7 @@ def _columns(path: Path, names: list[str], data: Data) -> _Columns:
     if data.split_column is not None:
         wanted["split_column"] = data.split_column
     for key, name in wanted.items():
-        if name not in names:
-            near = get_close_matches(name, names, n=1, cutoff=0)
-            hint = f"; nearest to it: {near[0]}" if near else ""
-            raise UserError(f"{path}: no column {name} (data.{key}); there are: {', '.join(names)}{hint}")
-        if names.count(name) > 1:
-            raise UserError(f"{path}: {names.count(name)} columns are called {name} (data.{key}); rename all but one")
+        require(path, name, names, f"data.{key}")
     truth = list(TRUTH) if set(TRUTH) <= set(names) else []
     return _Columns(list(wanted.values()), truth, [name if name in names else None for name in data.slice_columns])
 
@@ -140,56 +150,79 @@ def _row(number: int, value: Callable[[Any], Any], columns: _Columns) -> Row:
     return Row(number, text, rating, split, problem="true probabilities are not shares that sum to 1")
 
 
-def _csv_rows(path: Path, encoding: str, separator: str, data: Data, oddities: Counter[str]) -> Iterator[Row]:
+def csv_records(path: Path, encoding: str, separator: str, oddities: Counter[str]) -> Iterator[list[str]]:
+    """Give the fields of the header, then of each row; a row that is in quotes as a whole is taken apart.
+
+    Raises:
+        UserError: the file is empty, or a quote is left open.
+    """
     with open_text(path, encoding) as file:
         reader = csv.reader(itertools.chain(file, [END]), delimiter=separator)
         header = next(reader)
         if header == [END]:
             raise UserError(f"{path}: the file is empty")
-        at = {name: place for place, name in enumerate(header)} | {None: None}
-        columns = _Columns(*([at[name] for name in part] for part in _columns(path, header, data)))
-        number, line = 0, reader.line_num + 1
+        yield header
+        line = reader.line_num + 1
         for fields in reader:
             if fields and fields[-1].endswith(END) and len(fields[-1]) > len(END):
                 raise UserError(f"{path}: line {line}: a quote is opened and never closed; close it or take it out")
             line = reader.line_num + 1
             if not fields or fields == [END]:
                 continue
-            number += 1
             if len(fields) == 1 < len(header):
                 fields = next(csv.reader(fields, delimiter=separator))
                 oddities["row in quotes as a whole"] += len(fields) == len(header)
-            if len(fields) == len(header):
-                yield _row(number, fields.__getitem__, columns)
-            else:
-                yield Row(number, separator.join(fields), problem="wrong number of fields")
+            yield fields
+
+
+def jsonl_records(path: Path, encoding: str) -> Iterator[tuple[str, dict[str, Any] | None]]:
+    """Give each line that is not blank and the JSON object it holds, None where it holds none."""
+    with open_text(path, encoding) as file:
+        for line in file:
+            if line.strip():
+                try:
+                    record = json.loads(line)
+                except (ValueError, RecursionError):
+                    record = None
+                yield line, record if isinstance(record, dict) else None
+
+
+@contextmanager
+def parquet_file(path: Path) -> Iterator[pq.ParquetFile]:
+    """Open a Parquet file, packed or not."""
+    with open_bytes(path) as file:
+        # Parquet is read from its end, which a compressed stream cannot do.
+        yield pq.ParquetFile(file if path.suffix.lower() not in (".gz", ".zip") else io.BytesIO(file.read()))
+
+
+def _csv_rows(path: Path, encoding: str, separator: str, data: Data, oddities: Counter[str]) -> Iterator[Row]:
+    records = csv_records(path, encoding, separator, oddities)
+    header = next(records)
+    at = {name: place for place, name in enumerate(header)} | {None: None}
+    columns = _Columns(*([at[name] for name in part] for part in _columns(path, header, data)))
+    for number, fields in enumerate(records, 1):
+        if len(fields) == len(header):
+            yield _row(number, fields.__getitem__, columns)
+        else:
+            yield Row(number, separator.join(fields), problem=WRONG_FIELDS)
 
 
 def _jsonl_rows(path: Path, encoding: str, data: Data) -> Iterator[Row]:
     wanted = [data.text_column, data.rating_column, *([data.split_column] if data.split_column else [])]
     columns = _Columns(wanted, list(TRUTH), list(data.slice_columns))
     seen: dict[str, None] = {}
-    with open_text(path, encoding) as file:
-        lines = (line for line in file if line.strip())
-        for number, line in enumerate(lines, 1):
-            try:
-                record = json.loads(line)
-            except (ValueError, RecursionError):
-                record = None
-            if isinstance(record, dict):
-                seen |= dict.fromkeys(record)
-                yield _row(number, record.get, columns)
-            else:
-                yield Row(number, line, problem="not a JSON object")
+    for number, (line, record) in enumerate(jsonl_records(path, encoding), 1):
+        if record is None:
+            yield Row(number, line, problem=NO_OBJECT)
+        else:
+            seen |= dict.fromkeys(record)
+            yield _row(number, record.get, columns)
     # A record may lack a column; the whole file may not.
     _columns(path, list(seen), data)
 
 
 def _parquet_rows(path: Path, data: Data) -> Iterator[Row]:
-    with open_bytes(path) as file:
-        # Parquet is read from its end, which a compressed stream cannot do.
-        source = file if path.suffix.lower() not in (".gz", ".zip") else io.BytesIO(file.read())
-        table = pq.ParquetFile(source)
+    with parquet_file(path) as table:
         columns = _columns(path, table.schema_arrow.names, data)
         wanted = list(dict.fromkeys(name for part in columns for name in part if name is not None))
         number = 0

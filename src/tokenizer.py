@@ -1,6 +1,7 @@
 """Words to ids as a static TensorFlow graph."""
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 # TensorFlow reads both when it is imported: no notes on the CPU, and no oneDNN, which integers do not need.
@@ -46,3 +47,14 @@ def save_tokenizer(tokenizer: Tokenizer, folder: Path) -> None:
     """
     tf.saved_model.save(tokenizer, str(folder), signatures=tokenizer.__call__)
     (folder / "fingerprint.pb").unlink()
+
+
+def load_tokenizer(folder: Path) -> Callable[[list[str]], tuple[np.ndarray, np.ndarray]]:
+    """Give what Tokenizer.encode was, by the signature that TensorFlow Serving calls."""
+    loaded = tf.saved_model.load(str(folder))
+
+    def encode(texts: list[str]) -> tuple[np.ndarray, np.ndarray]:
+        encoded = loaded.signatures["serving_default"](texts=tf.constant(texts, tf.string))
+        return encoded["ids"].numpy(), encoded["lengths"].numpy()
+
+    return encode

@@ -16,9 +16,10 @@ from src.evaluation import (
     reliability_table,
     score_table,
     star_table,
+    word_table,
     worst_mistakes,
 )
-from src.explanation import word_effects, word_table
+from src.explanation import word_effects
 from src.files import read_json, replacing, spreadsheet_safe, write_csv, write_json
 from src.kernels import use_portable_kernels
 from src.metrics import outcome

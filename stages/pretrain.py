@@ -11,13 +11,15 @@ import numpy as np
 import torch
 from safetensors.torch import save
 
-from src.checkpoints import fingerprint, resumable
+from src.checkpoints import resumable
 from src.cleaning import make_cleaner
 from src.curves import Curves
 from src.domain import SPLITS, text_digest
 from src.errors import UserError, run
 from src.extra import encode_extra, joined
 from src.files import replacing, write_json
+from src.fingerprints import fingerprint
+from src.function_words import function_words
 from src.kernels import use_portable_kernels
 from src.language import Language, LanguageModel
 from src.model import start_from
@@ -98,7 +100,8 @@ def read_extra(params: Params, ids: dict[str, int]) -> tuple[Reviews, Counter[st
     # The table reader wants two columns; the second is not looked at.
     data = params.data.model_copy(update={"rating_column": params.data.text_column, "split_column": None})
     rows = (row for path in paths for row in read_table(path, data).rows)
-    extra, counts = encode_extra(rows, known, make_cleaner(data.language, params.clean), ids, params.encode.max_length)
+    clean = make_cleaner(data.language, params.clean, function_words(data.language))
+    extra, counts = encode_extra(rows, known, clean, ids, params.encode.max_length)
     if paths:
         print(f"pretrain: more reviews from {params.pretrain.extra_path}: {dict(counts)}")
     return extra, counts
@@ -112,7 +115,7 @@ def read_vectors(params: Params, ids: dict[str, int]) -> dict[int, np.ndarray]:
         raise UserError(f"{place}: {len(paths)} files; one file of word vectors is wanted")
     for path in paths:
         with readable(path), open_text(path, "utf-8") as lines:
-            clean = make_cleaner(params.data.language, params.clean)
+            clean = make_cleaner(params.data.language, params.clean, function_words(params.data.language))
             return average_vectors(lines, str(path), clean, ids, params.model.embedding)
     return {}
 

@@ -7,10 +7,11 @@ import numpy as np
 import torch
 from safetensors.torch import load_file, save
 
-from src.checkpoints import fingerprint, resumable
+from src.checkpoints import resumable
 from src.curves import Curves
 from src.errors import run
 from src.files import read_json, replacing, write_json
+from src.fingerprints import fingerprint
 from src.kernels import use_portable_kernels
 from src.model import ReviewModel
 from src.params import read_params

@@ -183,7 +183,7 @@ def test_a_server_that_is_not_there(fails):
     fails("cannot be downloaded", {"data.path": "http://127.0.0.1:9/reviews.csv"})
 
 
-@pytest.mark.parametrize("stage", ["clean", "resample", "pretrain", "baseline", "train", "evaluate"])
+@pytest.mark.parametrize("stage", ["clean", "resample", "pretrain", "baseline", "train", "evaluate", "export"])
 def test_a_stage_before_its_inputs(fails, stage):
     fails("data/.*: no such file; run dvc repro", {}, stage)
 

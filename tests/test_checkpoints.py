@@ -1,6 +1,7 @@
 import torch
 
-from src.checkpoints import Checkpoint, fingerprint
+from src.checkpoints import Checkpoint
+from src.fingerprints import fingerprint
 
 
 def test_what_is_saved_comes_back(tmp_path):

@@ -3,6 +3,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from src.cleaning import make_cleaner
+from src.function_words import function_words
 from src.params import check_params
 from tests.conftest import changed_params
 
@@ -11,7 +12,7 @@ LANGUAGES = ("english", "german", "french", "spanish")
 
 def cleaner(language="english", **changes):
     raw = changed_params({f"clean.{key}": value for key, value in changes.items()})
-    return make_cleaner(language, check_params(raw, "params.yaml").clean)
+    return make_cleaner(language, check_params(raw, "params.yaml").clean, function_words(language))
 
 
 CLEANERS = {language: cleaner(language) for language in LANGUAGES}

@@ -1,6 +1,7 @@
 import numpy as np
 
-from src.explanation import PART, word_effects, word_table
+from src.evaluation import word_table
+from src.explanation import PART, word_effects
 from src.reviews import Reviews
 from src.vocabulary import FIRST_WORD, UNKNOWN
 

@@ -2,8 +2,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from src.domain import SPLITS
-from src.preparation import REPEAT, Census, Kept, Rejected, judge, read_rating, read_text
+from src.domain import SPLITS, read_text
+from src.preparation import REPEAT, Census, Kept, Rejected, judge, read_rating
 from src.tables import Row
 
 CELLS = st.one_of(st.none(), st.text(max_size=8), st.integers(-2, 7), st.floats(), st.booleans())

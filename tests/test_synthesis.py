@@ -9,6 +9,7 @@ from src.baselines import Texts, logistic_regressions
 from src.checkpoints import Checkpoint
 from src.cleaning import make_cleaner
 from src.domain import TRUTH
+from src.function_words import function_words
 from src.metrics import outcome
 from src.model import ReviewModel
 from src.preparation import Kept, judge
@@ -114,7 +115,7 @@ def test_a_bag_of_words_stays_above_the_floor_and_the_lstm_gets_closer(make_para
     floor = outcome(np.array([review.truth for review in splits["test"]]), labels).loss.mean()
     tfidf = next(logistic_regressions(texts["train"], texts["valid"], texts["test"].texts, 5, params.baseline))[1]
 
-    clean = make_cleaner("english", params.clean)
+    clean = make_cleaner("english", params.clean, function_words("english"))
     cleaned = {split: [clean(text) for text in part.texts] for split, part in texts.items()}
     words = choose_words(count_words(cleaned["train"]), params.encode.min_count, params.encode.max_words)
     ids = {word: FIRST_WORD + place for place, word in enumerate(words)}

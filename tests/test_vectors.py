@@ -3,6 +3,7 @@ import pytest
 
 from src.cleaning import make_cleaner
 from src.errors import UserError
+from src.function_words import function_words
 from src.model import EMBEDDING_SPREAD, make_embedding, start_from
 from src.vectors import average_vectors, coverage
 
@@ -11,7 +12,7 @@ IDS = {"crash": 2, "good": 3, "never": 4}
 
 @pytest.fixture
 def clean(make_params):
-    return make_cleaner("english", make_params().clean)
+    return make_cleaner("english", make_params().clean, function_words("english"))
 
 
 def test_a_stem_gets_the_mean_of_its_forms_the_more_frequent_weighing_more(clean):
