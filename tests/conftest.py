@@ -151,15 +151,6 @@ def ready(project: Project, tmp_path_factory: pytest.TempPathFactory) -> Project
     return copy_of(project, tmp_path_factory.mktemp("ready"), GRIDS)
 
 
-@pytest.fixture(scope="session")
-def swept(ready: Project, tmp_path_factory: pytest.TempPathFactory) -> Project:
-    """The small project after a sweep of six experiments; what it said is in said.txt beside it."""
-    copy = copy_of(ready, tmp_path_factory.mktemp("swept"))
-    said = copy.run(sys.executable, "-m", "commands.sweep", "six", "--jobs", "2")
-    (copy.path.parent / "said.txt").write_text(said, encoding="utf-8")
-    return copy
-
-
 def copy_of(project: Project, folder: Path, sweeps: str | None = None) -> Project:
     """Copy a project with its results and its cache; sweeps: what sweeps.yaml is to hold."""
     copy = Project(folder / "project")

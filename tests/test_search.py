@@ -11,7 +11,7 @@ from commands.experiments import Experiment
 from commands.search import Trial, distribution, propose
 from src.errors import UserError
 from src.seeds import seed_for
-from tests.conftest import ROOT, Project, copy_of, experiments_of
+from tests.conftest import ROOT, Project, copy_of
 
 SPACE = {
     key: distribution(key, values)
@@ -55,35 +55,13 @@ def test_proposals_are_short_lie_in_the_space_and_follow_the_past():
     assert learnt.count("both") < len(learnt) / 3
 
 
-def search(project: Project, *arguments: str, ok: bool = True) -> str:
-    return project.run(sys.executable, "-m", "commands.search", *arguments, ok=ok)
-
-
-def test_trials_are_recorded_as_experiments_and_a_search_goes_on(swept: Project, tmp_path: Path):
-    copy = copy_of(swept, tmp_path)
-    search(copy, "few", "--trials", "1")
-    said = search(copy, "few", "--trials", "2").splitlines()
-    assert [line.split(":")[0] for line in said] == ["search-few-1", "search-few-2", "search"]
-    found = {name: commit for name, commit in experiments_of(copy).items() if name.startswith("search")}
-    assert set(found) == {"search-few-1", "search-few-2"}
-    losses = {
-        name: json.loads(copy.run("git", "show", f"{commit}:metrics/train.json"))["valid_loss"]
-        for name, commit in found.items()
-    }
-    best = min(losses, key=lambda name: (losses[name], name))
-    assert said[-1].endswith(f"has valid loss {losses[best]}: dvc exp apply {best}")
-    copy.run("dvc", "exp", "remove", "search-few-2")
-    assert search(copy, "few", "--trials", "2").splitlines() == said
-    assert copy.changed_files() == set()
-
-
-def test_what_cannot_be_searched_is_one_clear_line(swept: Project):
+def test_what_cannot_be_searched_is_one_clear_line(ready: Project):
     for name, says in [
         ("all", "all: not in spaces of sweeps.yaml; there are few, wrong, upside-down"),
         ("wrong", "model.dropout: input should be less than 1, not 1.5"),
         ("upside-down", "sweeps.yaml: model.dropout: neither a list of values nor {low: 0.1, high: 0.9}"),
     ]:
-        said = search(swept, name, ok=False)
+        said = ready.run(sys.executable, "-m", "commands.search", name, ok=False)
         assert len(said.splitlines()) == 1
         assert says in said
 

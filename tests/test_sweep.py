@@ -1,4 +1,4 @@
-"""The command that runs a grid of experiments, killed and interrupted too, on ones that DVC really runs."""
+"""Sweeps, killed and interrupted too, and what follows them, on experiments that DVC really runs."""
 
 import json
 import os
@@ -32,6 +32,15 @@ with Repo() as repo:
 """
 
 
+@pytest.fixture(scope="module")
+def swept(ready: Project, tmp_path_factory: pytest.TempPathFactory) -> Project:
+    """The small project after a sweep of six experiments; what it said is in said.txt beside it."""
+    copy = copy_of(ready, tmp_path_factory.mktemp("swept"))
+    said = copy.run(sys.executable, "-m", "commands.sweep", "six", "--jobs", "2")
+    (copy.path.parent / "said.txt").write_text(said, encoding="utf-8")
+    return copy
+
+
 def sweep(project: Project, *arguments: str, ok: bool = True) -> str:
     return project.run(sys.executable, "-m", "commands.sweep", *arguments, ok=ok)
 
@@ -61,6 +70,37 @@ def test_the_first_runs_alone_so_that_the_others_find_what_all_share(swept: Proj
     runs = {read_json(path)["name"]: path.stat().st_mtime for path in (swept.path / ".dvc/tmp/exps/run").glob("*/*")}
     assert set(runs) == NAMES
     assert sorted(runs.values())[0] < ended < sorted(runs.values())[1]
+
+
+def test_experiments_and_their_commit_are_tabulated(swept: Project):
+    said = swept.run(sys.executable, "-m", "commands.seeds", "--over", "evaluate.bins", "--metrics", "log_loss,qwk")
+    table = [line.split() for line in said.splitlines()]
+    assert table[0] == ["evaluate.decision", "n", "log_loss", "qwk"]
+    assert [row[:2] for row in table[1:]] == [["least_distance", "3"], ["most_probable", "3"]]
+    assert all("±" in row for row in table[1:])
+    assert len(swept.run(sys.executable, "-m", "commands.seeds").splitlines()) == 1 + 6
+
+
+def search(project: Project, *arguments: str) -> str:
+    return project.run(sys.executable, "-m", "commands.search", *arguments)
+
+
+def test_trials_are_recorded_as_experiments_and_a_search_goes_on(swept: Project, tmp_path: Path):
+    copy = copy_of(swept, tmp_path)
+    search(copy, "few", "--trials", "1")
+    said = search(copy, "few", "--trials", "2").splitlines()
+    assert [line.split(":")[0] for line in said] == ["search-few-1", "search-few-2", "search"]
+    found = {name: commit for name, commit in experiments_of(copy).items() if name.startswith("search")}
+    assert set(found) == {"search-few-1", "search-few-2"}
+    losses = {
+        name: json.loads(copy.run("git", "show", f"{commit}:metrics/train.json"))["valid_loss"]
+        for name, commit in found.items()
+    }
+    best = min(losses, key=lambda name: (losses[name], name))
+    assert said[-1].endswith(f"has valid loss {losses[best]}: dvc exp apply {best}")
+    copy.run("dvc", "exp", "remove", "search-few-2")
+    assert search(copy, "few", "--trials", "2").splitlines() == said
+    assert copy.changed_files() == set()
 
 
 def start(project: Project, *arguments: str) -> subprocess.Popen[str]:
