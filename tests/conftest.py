@@ -33,15 +33,15 @@ SMALL = {
 }
 GRIDS = """
 grids:
-  six: {evaluate.bins: [5, 10, 20], evaluate.decision: [most_probable, least_distance]}
-  three: {evaluate.bins: [5, 10, 20], evaluate.decision: [most_probable]}
+  six: {evaluate.bins: [5, 15, 20], evaluate.bootstrap: [100, 200]}
+  three: {evaluate.bins: [5, 15, 20], evaluate.bootstrap: [100]}
   broken: {data.text_column: [nope, content]}
   typing: {train.lrr: [0.1]}
   nowhere: {data.path: [/tmp/reviews.csv]}
   twice: {train.lr: [0.001, 1e-3]}
   empty: {train.lr: []}
 spaces:
-  few: {evaluate.bins: [5, 10, 20], evaluate.decision: [most_probable, least_distance]}
+  few: {evaluate.bins: [5, 15, 20], evaluate.bootstrap: [100, 200]}
   wrong: {model.dropout: {low: 0.2, high: 1.5}}
   upside-down: {model.dropout: {low: 0.5, high: 0.2}}
 """

@@ -22,7 +22,7 @@ from src.files import read_json
 from tests.conftest import ROOT, Project, changed_params, copy_of, experiments_of
 
 KILLS = int(os.environ.get("REVIEWS_KILLS", "5"))
-NAMES = {f"bins={bins}+decision={rule}" for bins in (5, 10, 20) for rule in ("most_probable", "least_distance")}
+NAMES = {f"bins={bins}+bootstrap={times}" for bins in (5, 15, 20) for times in (100, 200)}
 STASHED = """
 from dvc.repo import Repo
 with Repo() as repo:
@@ -59,14 +59,14 @@ def test_every_combination_is_run_under_its_name_and_never_again(swept: Project)
     assert set(experiments) == NAMES
     for name, commit in experiments.items():
         evaluate = YAML(typ="safe").load(swept.run("git", "show", f"{commit}:params.yaml"))["evaluate"]
-        assert f"bins={evaluate['bins']}+decision={evaluate['decision']}" == name
+        assert f"bins={evaluate['bins']}+bootstrap={evaluate['bootstrap']}" == name
     assert sweep(swept, "six") == "sweep: 6 of 6 experiments are there; nothing to run\n"
     assert experiments_of(swept) == experiments
     assert swept.changed_files() == set()
 
 
 def test_the_first_runs_alone_so_that_the_others_find_what_all_share(swept: Project):
-    ended = (swept.path / ".dvc/tmp/sweep/bins=5+decision=most_probable.log").stat().st_mtime
+    ended = (swept.path / ".dvc/tmp/sweep/bins=5+bootstrap=100.log").stat().st_mtime
     runs = {read_json(path)["name"]: path.stat().st_mtime for path in (swept.path / ".dvc/tmp/exps/run").glob("*/*")}
     assert set(runs) == NAMES
     assert sorted(runs.values())[0] < ended < sorted(runs.values())[1]
@@ -75,10 +75,10 @@ def test_the_first_runs_alone_so_that_the_others_find_what_all_share(swept: Proj
 def test_experiments_and_their_commit_are_tabulated(swept: Project):
     said = swept.run(sys.executable, "-m", "commands.seeds", "--over", "evaluate.bins", "--metrics", "log_loss,qwk")
     table = [line.split() for line in said.splitlines()]
-    assert table[0] == ["evaluate.decision", "n", "log_loss", "qwk"]
-    assert [row[:2] for row in table[1:]] == [["least_distance", "3"], ["most_probable", "3"]]
+    assert table[0] == ["evaluate.bootstrap", "n", "log_loss", "qwk"]
+    assert [row[:2] for row in table[1:]] == [["100", "4"], ["200", "3"]]
     assert all("±" in row for row in table[1:])
-    assert len(swept.run(sys.executable, "-m", "commands.seeds").splitlines()) == 1 + 6
+    assert len(swept.run(sys.executable, "-m", "commands.seeds").splitlines()) == 1 + 1 + 6
 
 
 def search(project: Project, *arguments: str) -> str:
@@ -138,15 +138,15 @@ def test_a_sweep_that_was_killed_and_interrupted_goes_on_and_ends_like_an_unbrok
 ):
     copy = copy_of(ready, tmp_path)
     killed = start(copy, "three", "--jobs", "2")
-    wait_for_stage(killed, copy, "bins=10+decision=most_probable")
+    wait_for_stage(killed, copy, "bins=15+bootstrap=100")
     killed.kill()
     killed.wait()
     wait_for_peace(copy)
-    assert set(experiments_of(copy)) == {"bins=5+decision=most_probable"}, "an orphan went on"
+    assert set(experiments_of(copy)) == {"bins=5+bootstrap=100"}, "an orphan went on"
     assert list((copy.path / ".dvc/tmp/exps/standalone").glob("tmp*"))
 
     interrupted = start(copy, "three", "--jobs", "2")
-    wait_for_stage(interrupted, copy, "bins=10+decision=most_probable")
+    wait_for_stage(interrupted, copy, "bins=15+bootstrap=100")
     os.killpg(interrupted.pid, signal.SIGINT)
     said, _ = interrupted.communicate()
     assert interrupted.returncode == 1
@@ -166,7 +166,7 @@ def test_a_sweep_that_was_killed_and_interrupted_goes_on_and_ends_like_an_unbrok
     copy.run(sys.executable, "-c", STASHED)  # as a killed `dvc exp run` can leave it: neither ours to run nor to drop
     (copy.path / ".dvc/tmp/exps/rwlock").write_bytes(b"")  # as a kill of DVC can leave it
     sweep(copy, "three", "--jobs", "2")
-    assert locks(copy) == {name: lock for name, lock in locks(swept).items() if name.endswith("most_probable")}
+    assert locks(copy) == {name: lock for name, lock in locks(swept).items() if name.endswith("=100")}
     assert copy.changed_files() == set()
     assert not list((copy.path / ".dvc/tmp/exps/standalone").glob("tmp*/*"))
     assert "of-a-killed-run" in copy.run("git", "reflog", "refs/exps/stash")
@@ -201,7 +201,7 @@ def test_what_cannot_be_swept_is_one_clear_line_before_anything_is_run(swept, ar
 
 def test_changed_files_and_other_experiments_of_the_name_are_refused(swept: Project, tmp_path: Path):
     copy = copy_of(swept, tmp_path)
-    name = "bins=5+decision=most_probable"
+    name = "bins=5+bootstrap=100"
     head = copy.run("git", "rev-parse", "HEAD").strip()
     copy.run("git", "update-ref", f"refs/exps/{head[:2]}/{head[2:]}/{name}", "HEAD")
     said = sweep(copy, "six", ok=False)
