@@ -11,6 +11,9 @@ import time
 from typing import NamedTuple
 
 WAYS = {"in the workspace": [], "in a folder of its own": ["--temp"]}
+NAME = "overhead"
+CHANGES = {"evaluate": "evaluate.mistakes={}", "train, evaluate, export": "train.weight_decay=0.01{}"}
+"""What runs, and what makes it run: another number each time, so that no earlier run can stand in for it."""
 
 
 class Seconds(NamedTuple):
@@ -24,25 +27,20 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=5, help="experiments of each way, in turn; default: 5")
     given = parser.parse_args()
-    found: dict[str, list[Seconds]] = {way: [] for way in WAYS}
-    for number in range(given.rounds):
-        for place, (way, options) in enumerate(WAYS.items()):
-            name = f"overhead-{number}-{place}"
-            # Another number each time: evaluate runs, and no earlier run can stand in for it.
-            change = f"evaluate.mistakes={time.time_ns() // 1_000_000_000}"
-            found[way].append(seconds_of(["--name", name, "--set-param", change, *options]))
-            subprocess.run(["dvc", "exp", "remove", name], stdout=subprocess.DEVNULL, check=True)
+    found: dict[tuple[str, str], list[Seconds]] = {(stages, way): [] for stages in CHANGES for way in WAYS}
+    for _ in range(given.rounds):
+        for stages, way in found:
+            change = CHANGES[stages].format(time.time_ns() // 1_000_000)
+            found[stages, way].append(seconds_of(["--name", NAME, "--set-param", change, *WAYS[way]]))
+            subprocess.run(["dvc", "exp", "remove", NAME], stdout=subprocess.DEVNULL, check=True)
             subprocess.run(["git", "checkout", "--quiet", "."], check=True)
-    print(
-        "| `dvc exp run` | total, median s | stages | beyond the stages | lowest | highest |\n|---|---|---|---|---|---|"
-    )
-    for way, runs in found.items():
+    print("| stages | `dvc exp run` | total, median s | of it stages | beyond them | lowest | highest |")
+    print("|---|---|---|---|---|---|---|")
+    for (stages, way), runs in found.items():
         beyond = [run.total - run.stages for run in runs]
-        middle = statistics.median(run.total for run in runs), statistics.median(run.stages for run in runs)
-        print(
-            f"| {way} | {middle[0]:.1f} | {middle[1]:.1f} | {statistics.median(beyond):.1f} | {min(beyond):.1f} |"
-            f" {max(beyond):.1f} |"
-        )
+        figures = [statistics.median(run.total for run in runs), statistics.median(run.stages for run in runs)]
+        figures += [statistics.median(beyond), min(beyond), max(beyond)]
+        print(f"| {stages} | {way} | " + " | ".join(f"{seconds:.1f}" for seconds in figures) + " |")
 
 
 def seconds_of(arguments: list[str]) -> Seconds:
