@@ -45,6 +45,7 @@ def main() -> None:
         log_level="warning",
         server_header=False,
         proxy_headers=False,
+        timeout_keep_alive=limits.seconds,
         timeout_graceful_shutdown=limits.seconds + 1,
     )
     with listening(given.host, given.port) as sock:

@@ -5,12 +5,11 @@ from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-HEAD_SECONDS = 10
 HEAD_BYTES = 65_536
 
 
 class BoundedProtocol(HttpToolsProtocol):
-    """Ends a connection whose next head is not complete after HEAD_SECONDS or HEAD_BYTES."""
+    """Ends a connection whose next head is not complete after HEAD_BYTES, or in the time that it may lie idle."""
 
     def __init__(self, *arguments: Any, **settings: Any) -> None:
         super().__init__(*arguments, **settings)
@@ -44,7 +43,7 @@ class BoundedProtocol(HttpToolsProtocol):
     def _expect_head(self) -> None:
         self._stop_clock()
         self._head = 0
-        self._clock = self.loop.call_later(HEAD_SECONDS, self.transport.close)
+        self._clock = self.loop.call_later(self.timeout_keep_alive, self.transport.close)
 
     def _stop_clock(self) -> None:
         if self._clock:
