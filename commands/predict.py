@@ -77,11 +77,13 @@ def write_parts(folder: Path, table: ScoredTable, scorer: Scorer, explain: bool)
     with tqdm(total=rows, desc="predict", unit=" reviews", disable=None) as bar:
         for number, chunk in enumerate(table.chunks()):
             part = folder / f"{number:08}{PART}"
-            if not part.exists():
+            if part.exists():
+                counts.update(reasons_of(chunk))
+            else:
                 added = added_columns(scorer, chunk, explain)
                 with replacing(part) as aside:
                     table.write(aside, chunk, added, first=number == 0)
-            counts.update(reasons_of(chunk))
+                counts.update(added["reason"])
             bar.update(len(chunk.cells))
     return counts
 
@@ -94,8 +96,8 @@ def reasons_of(chunk: Chunk) -> list[str | None]:
 
 def added_columns(scorer: Scorer, chunk: Chunk, explain: bool) -> dict[str, list[Any]]:
     """What is added to the rows of a chunk: stars, probabilities, expected stars, and why they are missing."""
-    reasons = reasons_of(chunk)
     scores = scorer.score(chunk.cells)
+    reasons = [problem or found for problem, found in zip(chunk.problems, scores.problems, strict=True)]
 
     def where_scored(values: Sequence[Any]) -> list[Any]:
         return [value if reason is None else None for value, reason in zip(values, reasons, strict=True)]

@@ -24,8 +24,8 @@ from src.tables import (
     require,
 )
 
-CHUNK = 50_000
-"""Rows held in memory at a time, and sorted by length."""
+CHUNK = 100_000
+"""Rows held in memory at a time: the more, the more of them are clean alike, and those are read once."""
 CHUNK_LETTERS = 20_000_000
 """Letters after which a chunk is closed, so that long texts need no more memory than short ones."""
 BATCH = 1000
@@ -97,7 +97,7 @@ class CsvTable(ScoredTable):
         with readable(self.path):
             records = self._records()
             next(records)
-            for rows in _chunked(((fields, sum(map(len, fields))) for fields in records), CHUNK):
+            for rows in _chunked(((fields, len("".join(fields))) for fields in records), CHUNK):
                 whole = [len(fields) == len(self.header) for fields in rows]
                 cells = [fields[self.place] if good else None for fields, good in zip(rows, whole, strict=True)]
                 yield Chunk(cells, [None if good else WRONG_FIELDS for good in whole], rows)

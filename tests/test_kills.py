@@ -79,7 +79,7 @@ def start_experiments(project: Project) -> list[subprocess.Popen[str]]:
     """Start two experiments side by side, each in a folder of its own."""
     return [
         subprocess.Popen(
-            ["dvc", "exp", "run", "--temp", "--force", "--name", name, "--set-param", change],
+            ["dvc", "exp", "run", "--temp", "--force", "--name", name, "--set-param", change, "evaluate"],
             cwd=project.path,
             env=project.env,
             stdout=subprocess.PIPE,

@@ -161,7 +161,7 @@ def test_unrated_reviews_and_word_vectors_help_but_no_text_that_is_tested_on(tmp
 
 def test_pretraining_can_be_left_out(tmp_path):
     project = copy_project(tmp_path)
-    project.run("dvc", "exp", "run", "-S", "pretrain.epochs=0")
+    project.run("dvc", "exp", "run", "-S", "pretrain.epochs=0", "evaluate")
     assert load_file(project.path / "models/pretrain/model.safetensors") == {}
     metrics = read_json(project, "metrics/pretrain.json")
     assert metrics == {"pretrain": {"extra": {}, "vectors": {"vocabulary": 0, "words": 0}}}
