@@ -8,9 +8,11 @@ from typing import NamedTuple
 
 from pydantic import BaseModel
 
-from src.scoring import BATCH, Scorer
+from src.scoring import Scorer
 
 DIGITS = 6
+GATHERED = 64
+"""Reviews after which the thread begins, though more wait."""
 
 
 class Word(BaseModel):
@@ -57,7 +59,7 @@ class Batcher:
         with ThreadPoolExecutor(1) as thread:
             while True:
                 jobs = [await self._jobs.get()]
-                while sum(len(job.texts) for job in jobs) < BATCH and not self._jobs.empty():
+                while sum(len(job.texts) for job in jobs) < GATHERED and not self._jobs.empty():
                     jobs.append(self._jobs.get_nowait())
                 jobs = [job for job in jobs if not job.answer.done()]
                 try:
