@@ -175,7 +175,9 @@ def make_question(limits: Limits) -> Any:
 
 def describe_body(question: Any) -> dict[str, Any]:
     """Describe for OpenAPI what is asked."""
-    content = {"schema": question.model_json_schema(), "examples": EXAMPLES}
+    one = {"properties": {"reviews": {"minItems": 1, "maxItems": 1}}}
+    one_if_explained = {"if": {"properties": {"explain": {"const": True}}, "required": ["explain"]}, "then": one}
+    content = {"schema": question.model_json_schema() | one_if_explained, "examples": EXAMPLES}
     return {"required": True, "content": {"application/json": content}}
 
 
