@@ -20,7 +20,8 @@ from src.reviews import Reviews, pad
 from src.vocabulary import FIRST_WORD, UNKNOWN
 
 DESCRIPTION, NETWORK, VOCABULARY = "export.json", "model.onnx", "vocabulary.txt"
-BATCH = 64
+BATCH = 16
+"""Reviews of a batch: with more of them each takes as long."""
 BATCH_WORDS = 4096
 """Words of a batch, padding included, however long its reviews are: the states of these words take 30 MB."""
 
@@ -152,11 +153,15 @@ def _read_description(folder: Path) -> Description:
 
 
 def _batches(lengths: np.ndarray, batch_size: int) -> Iterator[np.ndarray]:
-    """Cut reviews into batches of like length, in order of length, none of more than BATCH_WORDS words but by one."""
+    """Cut reviews into batches of like length, in order of length, none of more than BATCH_WORDS words but by one.
+
+    ONNX Runtime reads the padding too: a batch ends before a review that would fill the others with it.
+    """
     order = np.argsort(lengths, kind="stable")
     start = 0
     while start < len(order):
-        longest = lengths[order[start : start + batch_size][-1]]
-        size = max(1, min(batch_size, BATCH_WORDS // longest))
+        near = lengths[order[start : start + batch_size]]
+        near = near[near <= 1.25 * near[0] + 4]
+        size = max(1, min(len(near), BATCH_WORDS // near[-1]))
         yield order[start : start + size]
         start += size
