@@ -9,13 +9,12 @@ import argparse
 import io
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
-from ruamel.yaml import YAML
 
-from commands.revisions import read_at
+from commands.revisions import read_at, yaml_at
 from src.comparison import LEVEL, by_class, changed_reviews, compare
 from src.decisions import decide
 from src.domain import STARS
@@ -96,7 +95,7 @@ def read_predictions(revision: str, predictor: str) -> pd.DataFrame:
     probabilities = pd.read_parquet(io.BytesIO(read_at(revision, f"data/baseline/{predictor}.parquet")))[COLUMNS]
     labels = np.load(io.BytesIO(read_at(revision, LABELS)), allow_pickle=False)
     prior = np.bincount(labels, minlength=len(STARS)) / len(labels)
-    rule = params_at(revision)["evaluate"]["decision"]
+    rule = yaml_at(revision, "params.yaml")["evaluate"]["decision"]
     predicted = np.array(STARS)[decide(probabilities.to_numpy(), rule, prior)]
     return table.assign(predicted=predicted, **{column: probabilities[column] for column in COLUMNS})
 
@@ -111,7 +110,7 @@ def same_reviews(first: pd.DataFrame, second: pd.DataFrame, one: str, other: str
     if first[columns].equals(second[columns]):
         return
     both = len(first[["text", "rating"]].merge(second[["text", "rating"]]))
-    here, there = params_at(one), params_at(other)
+    here, there = (yaml_at(revision, "params.yaml") for revision in (one, other))
     differ = [
         f"{section}.{key}"
         for section in ("data", "prepare", "synthesize")
@@ -123,11 +122,6 @@ def same_reviews(first: pd.DataFrame, second: pd.DataFrame, one: str, other: str
         f"they score is no difference between models; "
         + (f"they differ in {', '.join(differ)}" if differ else "the data differ")
     )
-
-
-def params_at(revision: str) -> Mapping[str, Any]:
-    """params.yaml as it stood."""
-    return YAML(typ="safe", pure=True).load(read_at(revision, "params.yaml"))
 
 
 def report(first: Side, second: Side, table: pd.DataFrame, parts: Mapping[str, pd.DataFrame]) -> str:

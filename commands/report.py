@@ -14,9 +14,8 @@ from typing import Any
 
 import pandas as pd
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from ruamel.yaml import YAML
 
-from commands.revisions import commit_of, read_at
+from commands.revisions import commit_of, read_at, yaml_at
 from src import charts
 from src.domain import STARS
 from src.errors import UserError, run
@@ -58,9 +57,8 @@ def collect(revision: str) -> dict[str, Any]:
         losses = table(path, "\t")
         return list(zip(losses.step.tolist(), losses.loss.tolist(), strict=True))
 
-    yaml = YAML(typ="safe", pure=True)
-    params = check_params(yaml.load(read_at(revision, "params.yaml")), f"{revision}: params.yaml")
-    lock = yaml.load(read_at(revision, "dvc.lock"))
+    params = check_params(yaml_at(revision, "params.yaml"), f"{revision}: params.yaml")
+    lock = yaml_at(revision, "dvc.lock")
     refuse_stale(revision, params, lock)
     scores = table("plots/evaluate/scores.csv").set_index(["of", "metric"])
     words = table("data/evaluate/words.csv").query("reviews >= @RARE")

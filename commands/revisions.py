@@ -1,10 +1,13 @@
 """Files of a commit, a branch, a tag or an experiment, without checking anything out."""
 
+from typing import Any
+
 import dvc.api
 from dvc.exceptions import FileMissingError, PathMissingError
 from dvc.repo import Repo
 from dvc.scm import RevError, resolve_rev
 from dvc_data.index import DataIndexDirError
+from ruamel.yaml import YAML
 
 from src.errors import UserError
 
@@ -23,6 +26,11 @@ def read_at(revision: str, path: str) -> bytes:
         raise UserError(f"{revision}: {path} is not in it; run dvc repro there and commit dvc.lock") from None
     except (FileMissingError, DataIndexDirError):
         raise UserError(f"{revision}: {path} is not in DVC's cache; run dvc pull, or the experiment again") from None
+
+
+def yaml_at(revision: str, path: str) -> Any:
+    """Give the content of a YAML file as it stood; see read_at."""
+    return YAML(typ="safe", pure=True).load(read_at(revision, path))
 
 
 def commit_of(revision: str) -> str:
