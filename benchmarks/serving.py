@@ -15,6 +15,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 from urllib.request import Request, urlopen
@@ -56,7 +57,12 @@ class Load(NamedTuple):
 
 
 def main() -> None:
-    engines: dict[str, Callable[[], None]] = {"ONNX Runtime": serve, "ONNX Runtime, int8": int8, "eager PyTorch": eager}
+    engines: dict[str, Callable[[], None]] = {
+        "ONNX Runtime": serve,
+        "ONNX Runtime, int8": int8,
+        "eager PyTorch": eager,
+        "eager PyTorch, bfloat16": partial(eager, bfloat16=True),
+    }
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seconds", type=int, default=20, help="of each load; default: 20")
     parser.add_argument("--engine", choices=engines, help="be this service, and measure nothing")
@@ -108,8 +114,8 @@ def started(engine: str) -> Iterator[tuple[str, psutil.Process, float]]:
 def stars_of(address: str, texts: list[str]) -> list[int]:
     """What a service says of some texts."""
     stars = []
-    for start in range(0, len(texts), 500):
-        body = json.dumps({"reviews": texts[start : start + 500]}).encode()
+    for start in range(0, len(texts), 250):
+        body = json.dumps({"reviews": texts[start : start + 250]}).encode()
         with urlopen(Request(f"{address}/predict", body)) as answer:
             stars += [each["predicted"] for each in json.load(answer)["reviews"]]
     return stars
@@ -142,8 +148,8 @@ def int8() -> None:
         serve()
 
 
-def eager() -> None:
-    """Serve the weights of models/train by PyTorch, as it stands."""
+def eager(bfloat16: bool = False) -> None:
+    """Serve the weights of models/train by PyTorch, as it stands or multiplying in 16 bits."""
     import torch
     from safetensors.torch import load_file
 
@@ -161,7 +167,8 @@ def eager() -> None:
 
     class Eager(Scorer):
         def read(self, reviews: Reviews, batch_size: int = 0) -> np.ndarray:
-            return predict(model, reviews, shift)
+            with torch.autocast("cpu", torch.bfloat16, enabled=bfloat16):
+                return predict(model, reviews, shift)
 
     commands.serve.Scorer = Eager
     serve()

@@ -1,6 +1,6 @@
 """Measure how fast each part is on one core, beside other ways of doing the same; write Markdown tables.
 
-dvc repro evaluate; OMP_NUM_THREADS=1 taskset -c 0 python -m benchmarks.speed --parts clean,encode --rounds 5
+dvc repro evaluate export; OMP_NUM_THREADS=1 taskset -c 0 python -m benchmarks.speed --parts clean,encode --rounds 5
 """
 
 import argparse
@@ -10,7 +10,9 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterable
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 os.environ["TF_ENABLE_ONEDNN_OPTS"] = "1"  # as TensorFlow comes; src.tokenizer would turn it off for Keras too
 os.environ["TF_CPP_MIN_LOG_LEVEL"] = "2"
@@ -19,6 +21,7 @@ import pandas as pd
 import tensorflow as tf
 import torch
 from nltk.stem.snowball import SnowballStemmer
+from ruamel.yaml import YAML
 from safetensors.torch import load_file
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
@@ -26,21 +29,26 @@ from sklearn.linear_model import LogisticRegression
 from benchmarks.epochs import train
 from benchmarks.timing import Way, compare, timed
 from src.cleaning import make_cleaner
-from src.domain import SPLITS
+from src.domain import SPLITS, STARS
 from src.files import read_json
 from src.function_words import function_words
 from src.model import ReviewModel
 from src.params import Model, Params, read_params
 from src.rating import predict
 from src.reviews import Reviews
+from src.scoring import Scorer
+from src.synthesis import synthesize
 from src.tokenizer import Tokenizer
 from src.vocabulary import FIRST_WORD, UNKNOWN
 
+EXPORTED = Path("models/export")
+FILE_REVIEWS, FILE_SEED = 100_000, 2
 PROCESSES = ("stages", "growth")  # measured from outside, by benchmarks.growth
 
 
 def main() -> None:
     parts: dict[str, Callable[[Params, int], None]] = {"clean": clean, "encode": encode, "train": train, "score": score}
+    parts["predict"] = predict_file
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     names = ",".join([*parts, *PROCESSES])
     parser.add_argument("--parts", default=names, help=f"names separated by commas; default: {names}")
@@ -99,8 +107,7 @@ def encode(params: Params, rounds: int) -> None:
 
 def score(params: Params, rounds: int) -> None:
     """From raw texts to probabilities: ours, TF-IDF with logistic regression, and fastText."""
-    texts, seen = texts_of("prepare", SPLITS), texts_of("prepare", ("train",))
-    stars = pd.read_parquet("data/prepare/train.parquet", columns=["rating"]).rating.to_numpy()
+    texts = texts_of("prepare", SPLITS)
     description = read_json(Path("models/train/model.json"))
     shift = np.array(read_json(Path("data/resample/log_prior_shift.json")))
     model = ReviewModel(Model(**description["model"]), description["words"], len(shift))
@@ -114,20 +121,55 @@ def score(params: Params, rounds: int) -> None:
         found, lengths = encoder(list(map(clean, texts)))
         predict(model, Reviews(found, np.cumsum([0, *lengths]), np.zeros(len(texts), np.int64)), shift)
 
-    settings = params.baseline
-    vectorizer = TfidfVectorizer(ngram_range=(1, settings.ngrams), min_df=settings.min_count, sublinear_tf=True)
-    regression = LogisticRegression(C=1.0, max_iter=1000).fit(vectorizer.fit_transform(seen), stars)
+    exported = Scorer(EXPORTED)
     ways = {
         "ours, words to ids by a dictionary": timed(lambda: ours(lambda cleaned: by_dictionary(cleaned, ids, limit))),
         "ours, words to ids by the graph": timed(lambda: ours(tokenizer.encode)),
-        "TF-IDF + logistic regression": timed(lambda: regression.predict_proba(vectorizer.transform(texts))),
-        "fastText, words and pairs of words": fasttext_way(seen, stars, texts),
+        "ours, exported": timed(lambda: exported.score(texts)),
     }
+    ways |= {name: way if isinstance(way, str) else timed(partial(way, texts)) for name, way in peers(params).items()}
     compare("score raw text (target: 5,000 a second)", "reviews", len(texts), ways, rounds)
 
 
-def fasttext_way(seen: list[str], stars: Iterable[int], texts: list[str]) -> Way | str:
-    """Train fastText and let it say the probabilities of all stars."""
+def predict_file(params: Params, rounds: int) -> None:
+    """From a CSV file of new reviews to one with their stars: the command, and peers by pandas."""
+    clauses = YAML(typ="safe", pure=True).load(Path("src/clauses.yaml").read_text(encoding="utf-8"))
+    with tempfile.TemporaryDirectory() as folder:
+        source, target = Path(folder, "reviews.csv"), Path(folder, "scored.csv")
+        pd.DataFrame(synthesize(clauses, FILE_REVIEWS, FILE_SEED)).to_csv(source, index=False)
+
+        def command() -> None:
+            arguments = [sys.executable, "-m", "commands.predict", str(source), "--output", str(target)]
+            subprocess.run(arguments, stdout=subprocess.DEVNULL, check=True)
+
+        def by_pandas(probabilities: Callable[[list[str]], Any]) -> None:
+            table = pd.read_csv(source)
+            found = probabilities(table[params.data.text_column].fillna("").tolist())
+            table.assign(**{f"p{star}": share for star, share in zip(STARS, np.transpose(found), strict=True)}).to_csv(
+                target, index=False
+            )
+
+        ways: dict[str, Way | str] = {"ours, python -m commands.predict": timed(command)}
+        for name, way in peers(params).items():
+            ways[name] = way if isinstance(way, str) else timed(partial(by_pandas, way))
+        compare("predict a file (target: 10,000 a second)", "reviews", FILE_REVIEWS, ways, rounds)
+
+
+def peers(params: Params) -> dict[str, Callable[[list[str]], Any] | str]:
+    """What other methods, taught by the same reviews, do with raw texts: a number for each of them and each star."""
+    seen = texts_of("prepare", ("train",))
+    stars = pd.read_parquet("data/prepare/train.parquet", columns=["rating"]).rating.to_numpy()
+    settings = params.baseline
+    vectorizer = TfidfVectorizer(ngram_range=(1, settings.ngrams), min_df=settings.min_count, sublinear_tf=True)
+    regression = LogisticRegression(C=1.0, max_iter=1000).fit(vectorizer.fit_transform(seen), stars)
+    return {
+        "TF-IDF + logistic regression": lambda texts: regression.predict_proba(vectorizer.transform(texts)),
+        "fastText, words and pairs of words": fasttext_way(seen, stars),
+    }
+
+
+def fasttext_way(seen: list[str], stars: Iterable[int]) -> Callable[[list[str]], Any] | str:
+    """Train fastText; it says the probabilities of all stars, the largest first."""
     try:
         import fasttext
     except ImportError:
@@ -137,7 +179,7 @@ def fasttext_way(seen: list[str], stars: Iterable[int], texts: list[str]) -> Way
         lines = (f"__label__{star} {one_line(text)}\n" for star, text in zip(stars, seen, strict=True))
         path.write_text("".join(lines), encoding="utf-8")
         model = fasttext.train_supervised(str(path), wordNgrams=2, epoch=10, thread=1, verbose=0)
-    return timed(lambda: model.predict([one_line(text) for text in texts], k=5))
+    return lambda texts: model.predict([one_line(text) for text in texts], k=len(STARS))[1]
 
 
 def one_line(text: str) -> str:

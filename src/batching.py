@@ -11,7 +11,7 @@ from pydantic import BaseModel
 from src.scoring import Scorer
 
 DIGITS = 6
-GATHERED = 64
+GATHERED = 32
 """Reviews after which the thread begins, though more wait."""
 
 

@@ -37,8 +37,8 @@ class Limits(NamedTuple):
     queue: requests at once; what these hold is the most memory that clients can take.
     """
 
-    body: int = 1_000_000
-    reviews: int = 1000
+    body: int = 250_000
+    reviews: int = 250
     letters: int = 20_000
     seconds: int = 10
     queue: int = 128

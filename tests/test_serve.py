@@ -205,8 +205,8 @@ HOSTILE = {
     "half a surrogate": (posted(b'{"reviews": "%b \\ud800"}' % SECRET_BYTES), 422),
     "a long number": (posted(b'{"reviews": ' + b"9" * 100_000 + b"}"), 422),
     "long": (posted(b'{"reviews": "' + b"a" * 20_001 + b'"}'), 422),
-    "many": (posted(b'{"reviews": [' + b'"",' * 1000 + b'""]}'), 422),
-    "huge": (posted(b" " * 1_000_001), 413),
+    "many": (posted(b'{"reviews": [' + b'"",' * 250 + b'""]}'), 422),
+    "huge": (posted(b" " * 250_001), 413),
     "huge in chunks": (
         post(b"10000\r\n%b\r\n" % (b" " * 65536) * 40 + b"0\r\n\r\n", b"Transfer-Encoding: chunked"),
         413,
