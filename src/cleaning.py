@@ -6,6 +6,7 @@ import sys
 import unicodedata
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import lru_cache
 from typing import NamedTuple
 
 from src.params import Clean, Language
@@ -55,6 +56,10 @@ def make_cleaner(language: Language, settings: Clean, words: FunctionWords) -> C
         return " ".join(filter(None, map(kept_chunks.__getitem__, text.split())))
 
     return clean
+
+
+kept_cleaner = lru_cache(maxsize=1)(make_cleaner)
+"""make_cleaner, but files that one process cleans in the same way share what it remembers."""
 
 
 class _Memory(dict[str, str]):
