@@ -58,8 +58,10 @@ def make_cleaner(language: Language, settings: Clean, words: FunctionWords) -> C
     return clean
 
 
-kept_cleaner = lru_cache(maxsize=1)(make_cleaner)
-"""make_cleaner, but files that one process cleans in the same way share what it remembers."""
+@lru_cache(maxsize=1)
+def kept_cleaner(language: Language, settings: Clean, words: FunctionWords) -> Callable[[str], str]:
+    """Build a cleaner, or give the last one again: files that one process cleans share what it remembers."""
+    return make_cleaner(language, settings, words)
 
 
 class _Memory(dict[str, str]):

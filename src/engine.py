@@ -59,7 +59,7 @@ def open_engine(settings: Settings) -> Iterator[Engine]:
             )
         )
         try:
-            client = opened.enter_context(Client(address, timeout=PATIENCE, set_as_default=False))
+            client = opened.enter_context(Client(address, timeout=PATIENCE))
             client.wait_for_workers(1, PATIENCE)
         except (OSError, ValueError) as error:  # a TimeoutError is an OSError
             raise UserError(f"{settings.scheduler}: no Dask scheduler with workers answers ({error})") from None

@@ -37,6 +37,8 @@ def main() -> None:
         if not words:
             raise UserError(f"no word occurs {settings.min_count} times in the train split; lower encode.min_count")
         vocabulary.write_text("\n".join(words) + "\n", encoding="utf-8", newline="\n")
+        # First of all: the bytes depend on how often TensorFlow was called before.
+        save_tokenizer(Tokenizer(words, settings.max_length), aside / "tokenizer")
         unknown = {}
         for split in SPLITS:
             files = list_parts(INPUT / f"{split}.parquet")
@@ -45,7 +47,6 @@ def main() -> None:
             join_reviews(aside / split, [folder for _, folder in jobs])
             unknown[split] = round(sum(few for few, _ in found) / sum(all_of_them for _, all_of_them in found), 4)
         shutil.rmtree(scratch)
-        save_tokenizer(kept_tokenizer(tuple(words), settings.max_length), aside / "tokenizer")
         write_json(aside / "stars.json", list(STARS))
     write_json(METRICS, {"vocabulary": len(words), "unknown": unknown})
     print(f"encode: {len(words)} words; unknown: {unknown}")
