@@ -1,5 +1,6 @@
 """Work on the partitions of a table: in this process, or on the workers of a Dask cluster, by the same functions."""
 
+import logging
 import os
 import pickle
 import sys
@@ -56,6 +57,7 @@ def open_engine(settings: Settings) -> Iterator[Engine]:
                 threads_per_worker=1,
                 memory_limit=int(settings.memory * 1e9),
                 dashboard_address=None,
+                silence_logs=logging.ERROR,
             )
         )
         try:
@@ -107,7 +109,9 @@ class Dask:
         return futures[0]
 
     def _start(self, function: Callable[[T], R], items: Iterable[T]) -> list[Any]:
-        return self.client.map(self._task(function), [pickle.dumps(item) for item in items], pure=False)
+        import cloudpickle  # of classes of a script, which workers cannot import, it sends all there is
+
+        return self.client.map(self._task(function), [cloudpickle.dumps(item) for item in items], pure=False)
 
     def _watch(self, futures: list[Any]) -> None:
         """Show how many are done; let go of each, so that its worker may forget what has been merged."""
@@ -136,6 +140,6 @@ class Dask:
                 sys.path[:] = [folder, *(place for place in sys.path if place != folder)]
                 os.environ["REVIEWS_CODE"] = code
             os.chdir(folder)
-            return pickle.dumps(pickle.loads(packed)(*map(pickle.loads, given)))  # noqa: S301
+            return cloudpickle.dumps(pickle.loads(packed)(*map(pickle.loads, given)))  # noqa: S301
 
         return task
