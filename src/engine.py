@@ -1,5 +1,6 @@
 """Work on the partitions of a table: in this process, or on the workers of a Dask cluster, by the same functions."""
 
+import importlib
 import logging
 import os
 import pickle
@@ -51,20 +52,23 @@ def open_engine(settings: Settings) -> Iterator[Engine]:
     except ImportError:
         raise UserError("dask is not installed; pip install -r requirements-cluster.txt, or engine: local") from None
     with ExitStack() as opened:
-        address = settings.scheduler or opened.enter_context(
-            LocalCluster(
-                n_workers=settings.workers,
-                threads_per_worker=1,
-                memory_limit=int(settings.memory * 1e9),
-                dashboard_address=None,
-                silence_logs=logging.ERROR,
-            )
-        )
         try:
+            address = settings.scheduler or opened.enter_context(
+                LocalCluster(
+                    n_workers=settings.workers,
+                    threads_per_worker=1,
+                    memory_limit=int(settings.memory * 1e9),
+                    dashboard_address="127.0.0.1:0",
+                    silence_logs=logging.ERROR,
+                )
+            )
             client = opened.enter_context(Client(address, timeout=PATIENCE))
             client.wait_for_workers(1, PATIENCE)
-        except (OSError, ValueError) as error:  # a TimeoutError is an OSError
-            raise UserError(f"{settings.scheduler}: no Dask scheduler with workers answers ({error})") from None
+        except (OSError, ValueError, RuntimeError) as error:  # a TimeoutError is an OSError
+            place = settings.scheduler or "a cluster on this machine"
+            raise UserError(
+                f"{place}: no Dask scheduler with workers answers ({error}); start it and try again"
+            ) from None
         try:
             yield Dask(client)
         except KilledWorker as error:
@@ -138,6 +142,7 @@ class Dask:
                 for name in [name for name in sys.modules if name.split(".")[0] in ("src", "stages", "commands")]:
                     del sys.modules[name]
                 sys.path[:] = [folder, *(place for place in sys.path if place != folder)]
+                importlib.invalidate_caches()
                 os.environ["REVIEWS_CODE"] = code
             os.chdir(folder)
             return cloudpickle.dumps(pickle.loads(packed)(*map(pickle.loads, given)))  # noqa: S301
