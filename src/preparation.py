@@ -140,20 +140,25 @@ def overlap(used: np.ndarray) -> int:
 
 
 def judge(
-    rows: Iterable[Row], standings: np.ndarray, splits: np.ndarray, split_given: bool
+    rows: Iterable[Row], before: int, standings: np.ndarray, splits: np.ndarray, split_given: bool
 ) -> Iterator[Kept | Rejected]:
-    """Give one verdict for each row, in order: those of a file, how they stand (UNUSABLE too), places in SPLITS."""
+    """Give one verdict for each row of a file, in order.
+
+    before: the rows in the files before it. standings: what settle says, UNUSABLE where a row is not. splits: places in
+    SPLITS. Both int8 [rows].
+    """
     for row, standing, split in zip(rows, standings.tolist(), splits.tolist(), strict=True):
-        text, rating, _, problem = _examine(row, split_given)
-        if standing >= 0 and text and rating is not None:
+        number = before + row.number
+        if standing >= 0:
             slices = tuple(read_text(value) or None for value in row.slices)
-            yield Kept(row.number, text, rating, SPLITS[split], row.truth, standing, slices)
-            continue
-        if standing == REPEATED:
-            problem = REPEAT
-        elif standing != UNUSABLE:
-            problem = f"same text in the {SPLITS[ASTRAY - standing]} split"
-        yield Rejected(row.number, row.text, row.rating, str(problem))
+            text, rating = read_text(row.text) or "", read_rating(row.rating) or 0
+            yield Kept(number, text, rating, SPLITS[split], row.truth, standing, slices)
+        elif standing == REPEATED:
+            yield Rejected(number, row.text, row.rating, REPEAT)
+        elif standing == UNUSABLE:
+            yield Rejected(number, row.text, row.rating, str(_examine(row, split_given)[-1]))
+        else:
+            yield Rejected(number, row.text, row.rating, f"same text in the {SPLITS[ASTRAY - standing]} split")
 
 
 class Census:

@@ -37,8 +37,10 @@ def main() -> None:
         if not words:
             raise UserError(f"no word occurs {settings.min_count} times in the train split; lower encode.min_count")
         vocabulary.write_text("\n".join(words) + "\n", encoding="utf-8", newline="\n")
-        # First of all: the bytes depend on how often TensorFlow was called before.
-        save_tokenizer(Tokenizer(words, settings.max_length), aside / "tokenizer")
+        tokenizer = Tokenizer(words, settings.max_length)
+        for _ in SPLITS:  # its bytes depend on how often it was called: as often, however many files there are
+            tokenizer.encode([""])
+        save_tokenizer(tokenizer, aside / "tokenizer")
         unknown = {}
         for split in SPLITS:
             files = list_parts(INPUT / f"{split}.parquet")

@@ -136,7 +136,7 @@ def write_file(work: Work, part: Part) -> Census:
     """Write the reviews of a file to its part of each split, and what is rejected; count both."""
     census = Census()
     table = read_table(Path(part.location), work.data)
-    verdicts = judge(table.rows, *standings_of(work, part), work.data.split_column is not None)
+    verdicts = judge(table.rows, part.before, *standings_of(work, part), work.data.split_column is not None)
     with ExitStack() as files:
 
         def aside(path: Path) -> Path:
@@ -149,7 +149,6 @@ def write_file(work: Work, part: Part) -> Census:
         rejects_file = aside(rejects_path(work, part)).open("w", encoding="utf-8", errors="replace", newline="")
         rejects = csv.writer(files.enter_context(rejects_file), quoting=csv.QUOTE_ALL, lineterminator="\n")
         for verdict in bar(verdicts, desc="prepare", unit=" rows"):
-            verdict = verdict._replace(number=part.before + verdict.number)
             census.add(verdict)
             if isinstance(verdict, Rejected):
                 rejects.writerow(

@@ -34,7 +34,7 @@ def judge_all(rows, valid_share=0.1, test_share=0.2, salt="salt", split_given=Fa
     standings, splits = np.full(read, UNUSABLE, np.int8), np.zeros(read, np.int8)
     standings[usable["row"]], splits[usable["row"]] = settle(usable), usable["split"]
     assert overlap(usable[standings[usable["row"]] >= 0]) == 0
-    return list(judge(rows, standings, splits, split_given))
+    return list(judge(rows, 0, standings, splits, split_given))
 
 
 def verdicts(rows, **settings):
