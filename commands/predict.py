@@ -1,29 +1,34 @@
-"""Say the stars of the reviews in a table.
+"""Say the stars of the reviews in a table, or in a folder of tables.
 
 python -m commands.predict reviews.csv --output scored.csv                 CSV, TSV, JSON lines or Parquet
 python -m commands.predict - --format jsonl --output - < reviews.jsonl     from a pipe into a pipe
 python -m commands.predict reviews.csv --output scored.csv --resume        go on where a killed run stopped
+python -m commands.predict reviews --output scored --engine dask           the files of a folder, side by side
 """
 
 import argparse
+import re
 import shutil
 import sys
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
-
-from tqdm import tqdm
+from typing import Any, NamedTuple
 
 from src.domain import read_text, text_problem
+from src.engine import open_engine
 from src.errors import UserError, run
-from src.files import replacing, resumable_parts
+from src.files import read_json, replacing, resumable_parts, write_json
 from src.fingerprints import fingerprint
+from src.params import Engine
+from src.progress import bar
 from src.scored_tables import Chunk, ScoredTable, open_table
-from src.scoring import Scorer
-from src.tables import FORMATS
+from src.scoring import Scorer, md5
+from src.sources import file_name, find_files, local_copy
+from src.tables import FORMATS, kind_of
 
 MODEL = Path("models/export")
 DIGITS = 6
@@ -32,10 +37,24 @@ EXPLAINED = 5
 """Words that are named for a review."""
 
 
+class Options(NamedTuple):
+    """How tables are scored; `work` names all of it, the model too."""
+
+    model: Path
+    column: str
+    format: str | None
+    encoding: str
+    explain: bool
+    resume: bool
+    work: str
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("input", help="the table of reviews, also .gz or .zip; - for standard input")
-    parser.add_argument("--output", required=True, metavar="FILE", help="of the same kind; - for standard output")
+    parser.add_argument(
+        "input", help="the table of reviews, also .gz or .zip, or a folder of them; - for standard input"
+    )
+    parser.add_argument("--output", required=True, metavar="PLACE", help="of the same kind; - for standard output")
     parser.add_argument("--model", type=Path, default=MODEL, metavar="FOLDER", help=f"default: {MODEL}")
     parser.add_argument("--text-column", metavar="NAME", help="default: that of the table the model learnt from")
     parser.add_argument("--format", choices=("csv", "jsonl", "parquet"), help="default: by the name of the input")
@@ -44,37 +63,103 @@ def main() -> None:
         "--explain", action="store_true", help="add the words that moved the stars most (10 times slower)"
     )
     parser.add_argument("--resume", action="store_true", help="go on where a killed run of the same work stopped")
+    parser.add_argument("--engine", choices=("local", "dask"), default="local", help="for a folder; default: local")
+    parser.add_argument("--scheduler", metavar="ADDRESS", help="of dask; default: a cluster on this machine")
+    parser.add_argument("--workers", type=int, default=2, help="of the cluster on this machine; default: 2")
+    parser.add_argument("--memory", type=float, default=2.0, metavar="GB", help="of each of them; default: 2")
     given = parser.parse_args()
     if given.input == "-" and not given.format:
         parser.error("--format must say what standard input is")
     if given.resume and "-" in (given.input, given.output):
         parser.error("--resume needs files: what went through a pipe is gone")
-    scorer = Scorer(given.model)
-    names = list(added_columns(scorer, Chunk([], [], []), given.explain))
+    if given.workers < 1 or given.memory <= 0:
+        parser.error("--workers and --memory must be above 0")
+    column = given.text_column or Scorer(given.model).description.text_column
+    how = (column, given.format, given.encoding, given.explain)
+    options = Options(given.model, *how, given.resume, fingerprint([given.model], how))
     with ExitStack() as files:
-        path = files.enter_context(copied_input(given.format)) if given.input == "-" else Path(given.input)
-        column = given.text_column or scorer.description.text_column
-        table = open_table(path, given.format, given.encoding, column, names)
-        output = files.enter_context(copied_output(table.kind)) if given.output == "-" else Path(given.output)
-        refuse_other_kind(output, table.kind)
-        work = fingerprint([path, given.model], [column, given.format, given.encoding, given.explain])
-        folder = files.enter_context(resumable_parts(output, work, given.resume))
-        counts = write_parts(folder, table, scorer, given.explain)
-        with replacing(output) as aside:
-            table.join(aside, sorted(folder.glob(f"*{PART}")))
+        path = str(files.enter_context(copied_input(given.format))) if given.input == "-" else given.input
+        source = find_files(path, "input")
+        if source.folder:
+            settings = Engine(name=given.engine, scheduler=given.scheduler, workers=given.workers, memory=given.memory)
+            counts = score_folder(source.files, Path(given.output), options, settings)
+        elif given.output == "-":
+            kind = given.format or kind_of(Path(file_name(path)), "--format")
+            counts = score_file(options, (path, files.enter_context(copied_output(kind))))
+        else:
+            counts = score_file(options, (path, Path(given.output)))
     reasons = ", ".join(f"{reason}: {count}" for reason, count in counts.items() if reason)
     said = f"predict: {counts.total()} rows: {counts[None]} scored" + (f"; not scored: {reasons}" if reasons else "")
     print(said, file=sys.stderr if given.output == "-" else sys.stdout)
 
 
+def score_folder(locations: list[str], output: Path, options: Options, settings: Engine) -> Counter[str | None]:
+    """Score the files of a folder, each into a file of its name, without .gz or .zip, in another folder."""
+    names = [re.sub(r"(\.gz|\.zip)+$", "", file_name(location), flags=re.IGNORECASE) for location in locations]
+    if len(set(names)) < len(names):
+        twice = next(name for name, times in Counter(names).items() if times > 1)
+        raise UserError(f"{twice}: two files of the input would get this name; rename one")
+    if output.resolve() == Path(locations[0]).parent.resolve() or not there_before(output) <= set(names):
+        raise UserError(f"{output}: the output is a folder, as the input is; name one that is empty or not there")
+    with resumable_parts(output, options.work, options.resume) as parts, open_engine(settings) as engine:
+        jobs = zip(locations, [parts / name for name in names], strict=True)
+        counts = engine.fold(partial(score_once, options), add_up, jobs)
+        with replacing(output) as aside:
+            aside.mkdir()
+            for name in names:
+                (parts / name).replace(aside / name)
+    return counts
+
+
+def there_before(output: Path) -> set[str]:
+    """What stands in the way of an output that is a folder: the names in it; its own if it is no folder."""
+    if output.is_dir():
+        return {path.name for path in output.iterdir()}
+    return {str(output)} if output.exists() or str(output) == "-" else set()
+
+
+def score_once(options: Options, job: tuple[str, Path]) -> Counter[str | None]:
+    """Score a file unless that was done; what was counted stands beside it, under what it was made from."""
+    location, output = job
+    with TemporaryDirectory() as folder:
+        path = local_copy(location, Path(folder))
+        done = output.with_name(f".{output.name}.json")
+        if done.exists() and read_json(done)["md5"] == md5(path):
+            return Counter(dict(read_json(done)["counts"]))
+        done.unlink(missing_ok=True)
+        counts = score_file(options, (str(path), output))
+        write_json(done, {"md5": md5(path), "counts": list(counts.items())})
+    return counts
+
+
+def add_up(first: Counter[str | None], second: Counter[str | None]) -> Counter[str | None]:
+    return first + second
+
+
+def score_file(options: Options, job: tuple[str, Path]) -> Counter[str | None]:
+    """Score one table into another; count the rows by the reason why they are not scored, None for those that are."""
+    location, output = job
+    scorer = Scorer(options.model)
+    names = list(added_columns(scorer, Chunk([], [], []), options.explain))
+    with TemporaryDirectory() as folder:
+        path = local_copy(location, Path(folder))
+        table = open_table(path, options.format, options.encoding, options.column, names)
+        refuse_other_kind(output, table.kind)
+        with resumable_parts(output, f"{options.work} {md5(path)}", options.resume) as parts:
+            counts = write_parts(parts, table, scorer, options.explain)
+            with replacing(output) as aside:
+                table.join(aside, sorted(parts.glob(f"*{PART}")))
+    return counts
+
+
 def write_parts(folder: Path, table: ScoredTable, scorer: Scorer, explain: bool) -> Counter[str | None]:
-    """Score all that is not scored yet; count the rows by the reason why they are not scored, None for those that are.
+    """Score all that is not scored yet; count as score_file does.
 
     The table is read twice: what is wrong with it is said before the work begins, and the bar knows its end.
     """
     counts: Counter[str | None] = Counter()
     rows = sum(len(chunk.cells) for chunk in table.chunks())
-    with tqdm(total=rows, desc="predict", unit=" reviews", disable=None) as bar:
+    with bar(total=rows, desc="predict", unit=" reviews") as shown:
         for number, chunk in enumerate(table.chunks()):
             part = folder / f"{number:08}{PART}"
             if part.exists():
@@ -84,7 +169,7 @@ def write_parts(folder: Path, table: ScoredTable, scorer: Scorer, explain: bool)
                 with replacing(part) as aside:
                     table.write(aside, chunk, added, first=number == 0)
                 counts.update(added["reason"])
-            bar.update(len(chunk.cells))
+            shown.update(len(chunk.cells))
     return counts
 
 

@@ -6,6 +6,7 @@ import sys
 import unicodedata
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import lru_cache
 from typing import NamedTuple
 
 from src.params import Clean, Language
@@ -55,6 +56,12 @@ def make_cleaner(language: Language, settings: Clean, words: FunctionWords) -> C
         return " ".join(filter(None, map(kept_chunks.__getitem__, text.split())))
 
     return clean
+
+
+@lru_cache(maxsize=1)
+def kept_cleaner(language: Language, settings: Clean, words: FunctionWords) -> Callable[[str], str]:
+    """Build a cleaner, or give the last one again: files that one process cleans share what it remembers."""
+    return make_cleaner(language, settings, words)
 
 
 class _Memory(dict[str, str]):

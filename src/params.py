@@ -42,6 +42,13 @@ class Data(Section):
     url_max_mb: Count
 
 
+class Engine(Section):
+    name: Literal["local", "dask"]
+    scheduler: str | None
+    workers: Count
+    memory: Annotated[float, Field(gt=0)]
+
+
 class Synthesize(Section):
     reviews: Count
     seed: Seed
@@ -149,6 +156,7 @@ class Params(Section):
 
     base: Base
     data: Data
+    engine: Engine
     synthesize: Synthesize
     prepare: Prepare
     clean: Clean

@@ -8,9 +8,9 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-from tqdm import tqdm
 
 from src.domain import TRUTH
+from src.progress import bar
 
 PART = 50_000
 """Reviews held in memory at a time."""
@@ -56,15 +56,26 @@ class ReviewWriter:
         self._part = []
 
 
+def part_path(path: Path, number: int) -> Path:
+    """Where one part lies of a split that is a folder, as Spark and pandas know it; a split from one file is a file."""
+    return path / f"{number:05}.parquet"
+
+
+def list_parts(path: Path) -> list[Path]:
+    """The files of a split."""
+    return sorted(path.glob("*.parquet")) if path.is_dir() else [path]
+
+
 def read_parts(path: Path) -> Iterator[pa.RecordBatch]:
-    """Read a file of reviews part by part, with a bar in a terminal."""
-    file = pq.ParquetFile(path)
-    parts = math.ceil(file.metadata.num_rows / PART)
-    yield from tqdm(file.iter_batches(PART), path.stem, parts, leave=False, disable=None)
+    """Read the reviews of a split part by part, with a bar in a terminal."""
+    files = [pq.ParquetFile(part) for part in list_parts(path)]
+    parts = sum(math.ceil(file.metadata.num_rows / PART) for file in files)
+    batches = (batch for file in files for batch in file.iter_batches(PART))
+    yield from bar(batches, desc=path.stem, total=parts, leave=False)
 
 
 def map_texts(source: Path, target: Path, change: Callable[[str], str]) -> None:
-    """Write the reviews of `source` to `target` with every text changed."""
+    """Write the reviews of a file to another with every text changed."""
     place = SCHEMA.get_field_index("text")
     with pq.ParquetWriter(target, SCHEMA, compression="zstd") as writer:
         for part in read_parts(source):

@@ -1,6 +1,6 @@
 """Encoded reviews: ragged word ids on disk and in memory, padded batches for the model."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -31,6 +31,35 @@ def save_reviews(folder: Path, reviews: Reviews) -> None:
     folder.mkdir(parents=True)
     for name, values in reviews._asdict().items():
         np.save(folder / f"{name}.npy", values, allow_pickle=False)
+
+
+def join_reviews(folder: Path, parts: Sequence[Path]) -> None:
+    """Write the reviews of several folders, one after the other, as those of one; memory does not grow with them."""
+    folder.mkdir(parents=True)
+    size = sum(len(load_reviews(part).labels) for part in parts)
+    words = sum(len(load_reviews(part).ids) for part in parts)
+    _write_array(folder / "ids.npy", np.int32, words, (load_reviews(part).ids for part in parts))
+    _write_array(folder / "offsets.npy", np.int64, size + 1, _joined_offsets(parts))
+    _write_array(folder / "labels.npy", np.int64, size, (load_reviews(part).labels for part in parts))
+
+
+def _joined_offsets(parts: Sequence[Path]) -> Iterator[np.ndarray]:
+    end = 0
+    yield np.zeros(1, np.int64)
+    for part in parts:
+        offsets = load_reviews(part).offsets
+        yield offsets[1:] + end
+        end += int(offsets[-1])
+
+
+def _write_array(path: Path, kind: type[np.generic], size: int, values: Iterable[np.ndarray]) -> None:
+    """Write what np.save would, but piece by piece; a memory map would end the process where the disk is full."""
+    with path.open("wb") as file:
+        description = np.lib.format.dtype_to_descr(np.dtype(kind))
+        header = {"descr": description, "fortran_order": False, "shape": (size,)}
+        np.lib.format.write_array_header_1_0(file, header)
+        for piece in values:
+            file.write(piece.astype(kind, copy=False).data)
 
 
 def load_reviews(folder: Path) -> Reviews:

@@ -1,8 +1,9 @@
-"""Where a table comes from: a file or a URL, packed or not, in one encoding or another."""
+"""Where a table comes from: files or URLs, packed or not, in one encoding or another."""
 
 import codecs
 import gzip
 import io
+import math
 import urllib.request
 import zipfile
 import zlib
@@ -10,34 +11,60 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from http.client import HTTPException
 from pathlib import Path, PurePosixPath
-from tempfile import TemporaryDirectory
-from typing import IO
+from typing import IO, Any, NamedTuple
 from urllib.parse import urlsplit
 
 import pyarrow as pa
 
 from src.errors import UserError
-from src.params import Data
+from src.files import replacing
+
+WEB = ("http://", "https://")
 
 
-@contextmanager
-def local_copy(location: str, data: Data) -> Iterator[Path]:
-    """Give a local path for `location`: itself, or a temporary download of an http(s) URL.
+class Source(NamedTuple):
+    """The files of a table, each of them a partition, and whether they lie in a folder."""
+
+    files: list[str]
+    folder: bool
+
+
+def find_files(location: str, option: str) -> Source:
+    """Find what lies at a path or URL: a file, or a folder's files in the order of their names, without dot files.
 
     Raises:
-        UserError: the file does not exist, or the download fails, is too slow or too large.
+        UserError: there is nothing, or no file in it; `option` is what names the place.
     """
-    if not location.startswith(("http://", "https://")):
-        path = Path(location)
-        if not path.is_file():
-            kind = "a folder, not a file" if path.is_dir() else "no such file"
-            raise UserError(f"{location}: {kind}; data.path names the table of reviews")
-        yield path
-        return
-    with TemporaryDirectory() as folder:
-        path = Path(folder) / (PurePosixPath(urlsplit(location).path).name or "download")
-        _download(location, path, data)
-        yield path
+    if location.startswith(WEB):
+        return Source([location], folder=False)
+    folder, found = _listed_store(location) if "://" in location else _listed(Path(location))
+    kinds = {name: kind for name, kind in found.items() if not folder or file_name(name)[0] != "."}
+    for name, kind in kinds.items():
+        if kind != "file":
+            problem = "a folder, not a file" if kind == "directory" else "no such file"
+            raise UserError(f"{name}: {problem}; {option} names the table of reviews")
+    if not kinds:
+        raise UserError(f"{location}: no file in it; {option} names the table of reviews")
+    return Source(sorted(kinds, key=file_name), folder)
+
+
+def file_name(location: str) -> str:
+    """The name of a file without the folder or URL before it."""
+    return PurePosixPath(urlsplit(location).path if "://" in location else Path(location).name).name or "download"
+
+
+def local_copy(location: str, folder: Path, timeout: float = 30.0, max_mb: float = math.inf) -> Path:
+    """Give a local path for a file: its own, or that of a download of its URL into a folder.
+
+    Raises:
+        UserError: the download fails, is too slow or too large.
+    """
+    if "://" not in location:
+        return Path(location)
+    path = folder / file_name(location)
+    with replacing(path) as aside:
+        (_download if location.startswith(WEB) else _fetch)(location, aside, timeout, max_mb)
+    return path
 
 
 @contextmanager
@@ -96,18 +123,63 @@ def readable(path: Path) -> Iterator[None]:
         raise UserError(f"{path}: cannot be read ({error}); is it complete, and what its name says?") from None
 
 
-def _download(url: str, path: Path, data: Data) -> None:
-    limit = data.url_max_mb * 1_000_000
+def _listed(place: Path) -> tuple[bool, dict[str, str]]:
+    """Tell whether a place is a folder, and the kinds of what is there."""
+    paths = list(place.iterdir()) if place.is_dir() else [place]
+    return place.is_dir(), {
+        str(path): "file" if path.is_file() else "directory" if path.is_dir() else "nothing" for path in paths
+    }
+
+
+def _listed_store(url: str) -> tuple[bool, dict[str, str]]:
+    with _reachable(url):
+        system, place = _open_store(url)
+        folder = system.isdir(place)
+        infos = system.ls(place, detail=True) if folder else [system.info(place)]
+        # Some stores list an empty object that stands for the folder itself.
+        inside = [info for info in infos if not folder or info["name"].strip("/") != place.strip("/")]
+        return folder, {system.unstrip_protocol(info["name"]): info["type"] for info in inside}
+
+
+def _download(url: str, path: Path, timeout: float, max_mb: float) -> None:
     try:
-        with urllib.request.urlopen(url, timeout=data.url_timeout) as answer, path.open("wb") as file:
+        with urllib.request.urlopen(url, timeout=timeout) as answer, path.open("wb") as file:
             size = int(answer.headers.get("Content-Length") or 0)
-            if size > limit:
-                raise UserError(f"{url}: {size} bytes; data.url_max_mb allows {limit}")
+            _refuse_large(url, size, max_mb)
             while block := answer.read(1 << 20):
-                if file.tell() + len(block) > limit:
-                    raise UserError(f"{url}: more than data.url_max_mb allows ({limit} bytes)")
+                _refuse_large(url, file.tell() + len(block), max_mb)
                 file.write(block)
             if size and file.tell() != size:
                 raise UserError(f"{url}: cut off after {file.tell()} of {size} bytes; try again")
     except (OSError, HTTPException) as error:
-        raise UserError(f"{url}: cannot be downloaded ({error}); check data.path") from None
+        raise UserError(f"{url}: cannot be downloaded ({error}); check the address") from None
+
+
+def _fetch(url: str, path: Path, timeout: float, max_mb: float) -> None:
+    with _reachable(url):
+        system, place = _open_store(url)
+        _refuse_large(url, system.size(place) or 0, max_mb)
+        system.get_file(place, str(path))
+
+
+def _open_store(url: str) -> tuple[Any, str]:
+    import fsspec  # a tenth of a second, and not there where a model is only used
+
+    return fsspec.core.url_to_fs(url)
+
+
+@contextmanager
+def _reachable(url: str) -> Iterator[None]:
+    try:
+        yield
+    except UserError:
+        raise
+    except ImportError as error:
+        raise UserError(f"{url}: {error}; pip install fsspec and its package for this kind of URL") from None
+    except Exception as error:  # each kind of store has errors of its own
+        raise UserError(f"{url}: cannot be read ({error}); check the address and what may read it") from None
+
+
+def _refuse_large(url: str, size: int, max_mb: float) -> None:
+    if size > max_mb * 1_000_000:
+        raise UserError(f"{url}: more than data.url_max_mb allows ({max_mb} MB)")

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable
+from functools import lru_cache
 from pathlib import Path
 
 # TensorFlow reads both when it is imported: no notes on the CPU, and no oneDNN, which integers do not need.
@@ -38,6 +39,12 @@ class Tokenizer(tf.Module):  # type: ignore[misc]
         """Run the graph on some texts; give ids, int32 [words], and lengths, int64 [texts]."""
         encoded = self(tf.constant(texts, tf.string))
         return encoded["ids"].numpy(), encoded["lengths"].numpy()
+
+
+@lru_cache(maxsize=1)
+def kept_tokenizer(words: tuple[str, ...], max_length: int) -> Tokenizer:
+    """A Tokenizer that the files share which one process encodes: a graph takes as long to build as many reviews."""
+    return Tokenizer(list(words), max_length)
 
 
 def save_tokenizer(tokenizer: Tokenizer, folder: Path) -> None:

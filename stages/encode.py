@@ -1,6 +1,10 @@
 """Turn words into ids by a TensorFlow graph and stars into labels; the vocabulary comes from the train split alone."""
 
+import shutil
+from collections import Counter
 from collections.abc import Iterator
+from functools import partial
+from operator import add
 from pathlib import Path
 
 import numpy as np
@@ -8,12 +12,13 @@ import pyarrow as pa
 from sklearn.preprocessing import LabelEncoder
 
 from src.domain import SPLITS, STARS
+from src.engine import open_engine
 from src.errors import UserError, run
 from src.files import replacing, write_json
 from src.params import read_params
-from src.review_files import read_parts
-from src.reviews import Reviews, save_reviews
-from src.tokenizer import Tokenizer, save_tokenizer
+from src.review_files import list_parts, read_parts
+from src.reviews import Reviews, join_reviews, save_reviews
+from src.tokenizer import Tokenizer, kept_tokenizer, save_tokenizer
 from src.vocabulary import UNKNOWN, choose_words, count_words
 
 INPUT = Path("data/clean")
@@ -23,29 +28,51 @@ METRICS = Path("metrics/encode.json")
 
 def main() -> None:
     params = read_params(Path("params.yaml"))
-    train_texts = (text for part in read_parts(INPUT / "train.parquet") for text in part.column("text").to_pylist())
-    words = choose_words(count_words(train_texts), params.encode.min_count, params.encode.max_words)
-    if not words:
-        raise UserError(f"no word occurs {params.encode.min_count} times in the train split; lower encode.min_count")
-    tokenizer = Tokenizer(words, params.encode.max_length)
-    labels = LabelEncoder().fit(STARS)
-    unknown = {}
-    with replacing(OUTPUT) as aside:
-        aside.mkdir()
-        for split in SPLITS:
-            reviews = encode(read_parts(INPUT / f"{split}.parquet"), tokenizer, labels)
-            save_reviews(aside / split, reviews)
-            unknown[split] = round(float(np.mean(reviews.ids == UNKNOWN)), 4)
+    settings = params.encode
+    with replacing(OUTPUT) as aside, open_engine(params.engine) as engine:
+        vocabulary, scratch = aside / "vocabulary.txt", aside / "scratch"
+        scratch.mkdir(parents=True)
+        counts = engine.fold(count_file, add, list_parts(INPUT / "train.parquet"))
+        words = choose_words(counts, settings.min_count, settings.max_words)
+        if not words:
+            raise UserError(f"no word occurs {settings.min_count} times in the train split; lower encode.min_count")
+        vocabulary.write_text("\n".join(words) + "\n", encoding="utf-8", newline="\n")
+        tokenizer = Tokenizer(words, settings.max_length)
+        for _ in SPLITS:  # its bytes depend on how often it was called: as often, however many files there are
+            tokenizer.encode([""])
         save_tokenizer(tokenizer, aside / "tokenizer")
-        (aside / "vocabulary.txt").write_text("\n".join(words) + "\n", encoding="utf-8", newline="\n")
-        write_json(aside / "stars.json", labels.classes_.tolist())
+        unknown = {}
+        for split in SPLITS:
+            files = list_parts(INPUT / f"{split}.parquet")
+            jobs = [(file, scratch / f"{split}-{number}") for number, file in enumerate(files)]
+            found = engine.map(partial(encode_file, vocabulary, settings.max_length), jobs)
+            join_reviews(aside / split, [folder for _, folder in jobs])
+            unknown[split] = round(sum(few for few, _ in found) / sum(all_of_them for _, all_of_them in found), 4)
+        shutil.rmtree(scratch)
+        write_json(aside / "stars.json", list(STARS))
     write_json(METRICS, {"vocabulary": len(words), "unknown": unknown})
     print(f"encode: {len(words)} words; unknown: {unknown}")
 
 
-def encode(parts: Iterator[pa.RecordBatch], tokenizer: Tokenizer, labels: LabelEncoder) -> Reviews:
-    """Encode the reviews of a split part by part."""
-    ids, lengths, classes = [], [np.zeros(1, np.int64)], []
+def count_file(path: Path) -> Counter[str]:
+    """Count the words of one file."""
+    return count_words(text for part in read_parts(path) for text in part.column("text").to_pylist())
+
+
+def encode_file(vocabulary: Path, max_length: int, job: tuple[Path, Path]) -> tuple[int, int]:
+    """Encode the reviews of one file into a folder; count the words that are unknown, and all."""
+    source, target = job
+    words = tuple(vocabulary.read_text(encoding="utf-8").splitlines())
+    reviews = encode(read_parts(source), kept_tokenizer(words, max_length))
+    with replacing(target) as aside:
+        save_reviews(aside, reviews)
+    return int(np.count_nonzero(reviews.ids == UNKNOWN)), len(reviews.ids)
+
+
+def encode(parts: Iterator[pa.RecordBatch], tokenizer: Tokenizer) -> Reviews:
+    """Encode reviews part by part."""
+    labels = LabelEncoder().fit(STARS)
+    ids, lengths, classes = [np.zeros(0, np.int32)], [np.zeros(1, np.int64)], [np.zeros(0, np.int64)]
     for part in parts:
         part_ids, part_lengths = tokenizer.encode(part.column("text").to_pylist())
         ids.append(part_ids)

@@ -1,49 +1,75 @@
-"""Read the table of reviews; keep, reject and count every row; split before anything is learnt."""
+"""Read the table of reviews; keep, reject and count every row; split before anything is learnt.
+
+Each file of the table is read twice: to see which texts it holds, and to write its reviews, once it is settled over all
+files which rows are used. What the workers tell each other lies meanwhile in a folder within the output.
+"""
 
 import csv
+import io
+import shutil
+from collections.abc import Iterable
 from contextlib import ExitStack
+from functools import partial
+from operator import add
 from pathlib import Path
+from typing import NamedTuple
 
-from tqdm import tqdm
+import numpy as np
 
 from src.domain import SPLITS
+from src.engine import open_engine
 from src.errors import UserError, run
 from src.files import replacing, spreadsheet_safe, write_json
-from src.params import read_params
-from src.preparation import Census, Rejected, judge
-from src.review_files import ReviewWriter
-from src.sources import local_copy
+from src.params import Data, Prepare, read_params
+from src.preparation import UNUSABLE, Census, Rejected, by_bucket, judge, overlap, settle, survey
+from src.progress import bar
+from src.review_files import ReviewWriter, part_path
+from src.sources import file_name, find_files, local_copy
 from src.tables import read_table
 
 OUTPUT = Path("data/prepare")
 METRICS = Path("metrics/data.json")
+BUCKETS = 256
+"""Buckets at most; there are as many as files, so that settling one takes about the memory that reading one does."""
+
+
+class Part(NamedTuple):
+    """A file of the table: its number, where it lies, how many rows stand before its own, and how many it has."""
+
+    number: int
+    location: str
+    before: int
+    rows: int
+
+
+class Work(NamedTuple):
+    """What all tasks need: settings, the folders of what they write, the number of buckets, whether files are parts."""
+
+    data: Data
+    settings: Prepare
+    output: Path
+    scratch: Path
+    buckets: int
+    folder: bool
 
 
 def main() -> None:
     params = read_params(Path("params.yaml"))
     data, settings = params.data, params.prepare
-    census = Census()
-    with replacing(OUTPUT) as aside, ExitStack() as files:
-        aside.mkdir()
-        table = read_table(files.enter_context(local_copy(data.path, data)), data)
-        writers = {split: files.enter_context(ReviewWriter(aside / f"{split}.parquet")) for split in SPLITS}
-        rejects_file = (aside / "rejects.csv").open("w", encoding="utf-8", errors="replace", newline="")
-        rejects = csv.writer(files.enter_context(rejects_file), quoting=csv.QUOTE_ALL, lineterminator="\n")
-        rejects.writerow(["row", "reason", "rating", "text"])
-        verdicts = judge(
-            table.rows, settings.valid_share, settings.test_share, settings.salt, data.split_column is not None
-        )
-        for verdict in tqdm(verdicts, "prepare", unit=" rows", disable=None):
-            census.add(verdict)
-            if isinstance(verdict, Rejected):
-                rejects.writerow(
-                    [verdict.number, verdict.reason, *map(spreadsheet_safe, (verdict.rating, verdict.text))]
-                )
-            else:
-                number, text, rating, split, truth, _, _, slices = verdict
-                writers[split].add(number, text, rating, slices, truth)
-        summary = census.summary() | {"encoding": table.encoding, "separator": table.separator}
-        summary["mended"] = dict(table.oddities)
+    source = find_files(data.path, "data.path")
+    with replacing(OUTPUT) as aside, open_engine(params.engine) as engine:
+        work = Work(data, settings, aside, aside / "scratch", min(len(source.files), BUCKETS), source.folder)
+        for folder in [work.scratch, *([aside / f"{split}.parquet" for split in SPLITS] if source.folder else [])]:
+            folder.mkdir(parents=True)
+        surveys = engine.map(partial(survey_file, work), enumerate(source.files))
+        paths, rows, counts = zip(*surveys, strict=True)
+        parts = [
+            Part(*each) for each in zip(range(len(rows)), paths, np.cumsum([0, *rows]).tolist(), rows, strict=False)
+        ]
+        save(work.scratch / "counts.npy", np.array(counts))
+        straddling = engine.fold(partial(settle_bucket, work), add, range(work.buckets))
+        census = engine.fold(partial(write_file, work), add, parts)
+        summary = census.summary() | {"overlap": straddling}
         if census.rejected_share > settings.max_rejected:
             raise UserError(f"{data.path}: {census.rejection()}; see data, or raise prepare.max_rejected")
         for split, count in summary["splits"].items():
@@ -51,12 +77,120 @@ def main() -> None:
                 raise UserError(f"{data.path}: no usable review for the {split} split; reasons: {summary['rejected']}")
         if max(summary["stars"].values()) == summary["rows"]["used"]:
             raise UserError(f"{data.path}: all {summary['rows']['used']} reviews have the same stars: nothing to learn")
+        join_rejects(work, parts)
+        if source.folder:
+            name_files(aside / "files.csv", source.files, parts)
+        shutil.rmtree(work.scratch)
     write_json(METRICS, summary)
-    rows = summary["rows"]
+    counted = summary["rows"]
     print(
-        f"prepare: {rows['read']} rows: {rows['used']} used, {rows['rejected']} rejected, {rows['repeats']} repeats; "
-        f"{summary['splits']}"
+        f"prepare: {counted['read']} rows: {counted['used']} used, {counted['rejected']} rejected, "
+        f"{counted['repeats']} repeats; {summary['splits']}"
     )
+
+
+def survey_file(work: Work, file: tuple[int, str]) -> tuple[str, int, np.ndarray]:
+    """Leave the rows of a file that could be used, in order of their buckets.
+
+    Returns where the file lies from now on, how many rows it has, and how many each bucket has of them.
+    """
+    number, location = file
+    data, settings = work.data, work.settings
+    path = local_copy(location, work.scratch / str(number), data.url_timeout, data.url_max_mb)
+    rows = bar(read_table(path, data).rows, desc="read", unit=" rows", leave=False)
+    given = data.split_column is not None
+    read, usable = survey(rows, settings.valid_share, settings.test_share, settings.salt, given)
+    usable, counts = by_bucket(usable, work.buckets)
+    save(work.scratch / f"usable-{number}.npy", usable)
+    return str(path), read, counts
+
+
+def settle_bucket(work: Work, bucket: int) -> int:
+    """Leave how the rows of a bucket stand, over all files in order; count the texts that stand in two splits."""
+    counts = load(work.scratch / "counts.npy")
+    starts = np.cumsum(counts, axis=1) - counts
+    files = enumerate(zip(starts[:, bucket], counts[:, bucket], strict=True))
+    slices = [load(work.scratch / f"usable-{number}.npy")[start : start + count] for number, (start, count) in files]
+    rows = np.concatenate(slices)
+    standings = settle(rows)
+    save(work.scratch / f"standings-{bucket}.npy", standings)
+    return overlap(rows[standings >= 0])
+
+
+def standings_of(work: Work, part: Part) -> tuple[np.ndarray, np.ndarray]:
+    """How each row of a file stands, and its place in SPLITS, put together again from the buckets."""
+    counts = load(work.scratch / "counts.npy")
+    starts = np.cumsum(counts, axis=0) - counts
+    usable = load(work.scratch / f"usable-{part.number}.npy")
+    found = [
+        load(work.scratch / f"standings-{bucket}.npy")[start : start + count]
+        for bucket, (start, count) in enumerate(zip(starts[part.number], counts[part.number], strict=True))
+    ]
+    standings, splits = np.full(part.rows, UNUSABLE, np.int8), np.zeros(part.rows, np.int8)
+    standings[usable["row"]] = np.concatenate(found)
+    splits[usable["row"]] = usable["split"]
+    return standings, splits
+
+
+def write_file(work: Work, part: Part) -> Census:
+    """Write the reviews of a file to its part of each split, and what is rejected; count both."""
+    census = Census()
+    table = read_table(Path(part.location), work.data)
+    verdicts = judge(table.rows, part.before, *standings_of(work, part), work.data.split_column is not None)
+    with ExitStack() as files:
+
+        def aside(path: Path) -> Path:
+            return files.enter_context(replacing(path))
+
+        places = {split: work.output / f"{split}.parquet" for split in SPLITS}
+        if work.folder:
+            places = {split: part_path(place, part.number) for split, place in places.items()}
+        writers = {split: files.enter_context(ReviewWriter(aside(place))) for split, place in places.items()}
+        rejects_file = aside(rejects_path(work, part)).open("w", encoding="utf-8", errors="replace", newline="")
+        rejects = csv.writer(files.enter_context(rejects_file), quoting=csv.QUOTE_ALL, lineterminator="\n")
+        for verdict in bar(verdicts, desc="prepare", unit=" rows"):
+            census.add(verdict)
+            if isinstance(verdict, Rejected):
+                rejects.writerow(
+                    [verdict.number, verdict.reason, *map(spreadsheet_safe, (verdict.rating, verdict.text))]
+                )
+            else:
+                number, text, rating, split, truth, _, slices = verdict
+                writers[split].add(number, text, rating, slices, truth)
+    census.add_table(table)
+    return census
+
+
+def rejects_path(work: Work, part: Part) -> Path:
+    return work.scratch / f"rejects-{part.number}.csv"
+
+
+def join_rejects(work: Work, parts: Iterable[Part]) -> None:
+    """Put what was rejected of all files below one header."""
+    with (work.output / "rejects.csv").open("wb") as whole:
+        whole.write(b'"row","reason","rating","text"\n')
+        for part in parts:
+            with rejects_path(work, part).open("rb") as file:
+                shutil.copyfileobj(file, whole)
+
+
+def name_files(path: Path, files: Iterable[str], parts: Iterable[Part]) -> None:
+    """Say which rows come from which file."""
+    with path.open("w", encoding="utf-8", errors="replace", newline="") as opened:
+        writer = csv.writer(opened, quoting=csv.QUOTE_NONNUMERIC, lineterminator="\n")
+        writer.writerow(["file", "first_row", "rows"])
+        writer.writerows([file_name(file), part.before + 1, part.rows] for file, part in zip(files, parts, strict=True))
+
+
+def save(path: Path, values: np.ndarray) -> None:
+    packed = io.BytesIO()
+    np.save(packed, values, allow_pickle=False)
+    with replacing(path) as aside:
+        aside.write_bytes(packed.getbuffer())  # np.save would not say why a disk refuses
+
+
+def load(path: Path) -> np.ndarray:
+    return np.load(path, mmap_mode="r", allow_pickle=False)
 
 
 if __name__ == "__main__":

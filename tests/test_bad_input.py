@@ -69,7 +69,9 @@ FILES: dict[str, tuple[str, bytes, str]] = {
 }
 PARAMS: dict[str, tuple[dict[str, object], str]] = {
     "no such file": ({"data.path": "nowhere.csv"}, "nowhere.csv: no such file"),
-    "a folder": ({"data.path": "."}, "a folder, not a file"),
+    "a folder of other files": ({"data.path": "."}, r"params\.yaml: unknown kind of file .*set data\.format"),
+    "an unknown engine": ({"engine.name": "spark"}, "engine.name: input should be 'local' or 'dask'"),
+    "no worker": ({"engine.workers": 0}, "engine.workers: input should be greater than or equal to 1"),
     "unknown key": ({"prepare.sallt": "a"}, "prepare.sallt: unknown key; did you mean salt"),
     "wrong type": ({"prepare.salt": 5}, "prepare.salt: input should be a valid string, not 5"),
     "out of range": ({"prepare.test_share": 1.5}, "prepare.test_share: input should be less than 1, not 1.5"),

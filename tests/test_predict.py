@@ -180,7 +180,10 @@ def test_no_row_is_no_problem_and_words_are_named(project, tmp_path):
 GOOD = "content,id\ngreat app,1\n"
 BAD = {
     "no such file": ({}, ["nowhere.csv"], "nowhere.csv: no such file"),
-    "a folder": ({}, ["."], "a folder, not a file"),
+    "an empty folder": ({}, ["."], "no file in it"),
+    "a folder of itself": ({"a.csv": GOOD}, [".", "--output", "."], "name one that is empty or not there"),
+    "an unknown kind in a folder": ({"a.csv": GOOD, "b.xlsx": GOOD}, ["."], "b.xlsx: unknown kind of file"),
+    "twice a name in a folder": ({"a.csv": GOOD, "a.csv.gz": ""}, ["."], "a.csv: two files of the input"),
     "unknown kind": ({"a.xlsx": GOOD}, ["a.xlsx"], "a.xlsx: unknown kind of file .*set --format"),
     "no such column": (
         {"a.csv": "contents,id\n"},
@@ -195,6 +198,7 @@ BAD = {
     "unknown encoding": ({"a.csv": GOOD}, ["a.csv", "--encoding", "utf-9"], "utf-9: unknown encoding"),
     "other kind": ({"a.csv": GOOD}, ["a.csv", "--output", "o.jsonl"], "o.jsonl: the output is csv, as the input is"),
     "a folder as output": ({"a.csv": GOOD}, ["a.csv", "--output", "."], "the output is csv"),
+    "a file as output": ({"a.csv": GOOD}, [".", "--output", "a.csv"], "a.csv: the output is a folder, as the input is"),
     "no model": ({"a.csv": GOOD}, ["a.csv", "--model", "."], "export.json: no such file; dvc repro export"),
 }
 

@@ -1,9 +1,25 @@
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from src.domain import SPLITS, read_text
-from src.preparation import REPEAT, Census, Kept, Rejected, judge, read_rating
+from src.preparation import (
+    ASTRAY,
+    REPEAT,
+    REPEATED,
+    UNUSABLE,
+    USABLE,
+    Census,
+    Kept,
+    Rejected,
+    by_bucket,
+    judge,
+    overlap,
+    read_rating,
+    settle,
+    survey,
+)
 from src.tables import Row
 
 CELLS = st.one_of(st.none(), st.text(max_size=8), st.integers(-2, 7), st.floats(), st.booleans())
@@ -12,9 +28,17 @@ TABLES = st.lists(
 )
 
 
-def verdicts(rows, split_given=False, valid_share=0.1, test_share=0.2, salt="salt"):
-    table = [Row(number, *cells) for number, cells in enumerate(rows, 1)]
-    return list(judge(table, valid_share, test_share, salt, split_given))
+def judge_all(rows, valid_share=0.1, test_share=0.2, salt="salt", split_given=False):
+    """The verdicts on a table of one file."""
+    read, usable = survey(rows, valid_share, test_share, salt, split_given)
+    standings, splits = np.full(read, UNUSABLE, np.int8), np.zeros(read, np.int8)
+    standings[usable["row"]], splits[usable["row"]] = settle(usable), usable["split"]
+    assert overlap(usable[standings[usable["row"]] >= 0]) == 0
+    return list(judge(rows, 0, standings, splits, split_given))
+
+
+def verdicts(rows, **settings):
+    return judge_all([Row(number, *cells) for number, cells in enumerate(rows, 1)], **settings)
 
 
 def summary(rows, **settings):
@@ -82,8 +106,44 @@ def test_no_review_is_lost_or_invented(rows):
         else:
             assert (verdict.text is text, verdict.rating is rating) == (True, True)
     counts = summary(rows)
-    assert counts["overlap"] == 0
     assert counts["rows"]["read"] == len(rows) == sum(counts["rows"][name] for name in ("used", "rejected", "repeats"))
+
+
+def settle_one_by_one(rows):
+    """What settle says, as one would do it with a dictionary and all rows in one stream."""
+    seen, standings = {}, []
+    for text, rating, split in rows:
+        ratings, first_split = seen.setdefault(text, (set(), split))
+        if rating in ratings:
+            standings.append(REPEATED)
+        elif split != first_split:
+            standings.append(ASTRAY - first_split)
+        else:
+            standings.append(len(ratings))
+            ratings.add(rating)
+    return standings
+
+
+@given(st.lists(st.tuples(st.sampled_from([(0, 1), (0, 2), (1, 1)]), st.integers(1, 5), st.integers(0, 2))))
+def test_rows_settled_together_stand_as_one_after_the_other(rows):
+    usable = np.array([(text, place, rating, split) for place, (text, rating, split) in enumerate(rows)], USABLE)
+    assert settle(usable).tolist() == settle_one_by_one(rows)
+    sorted_rows, counts = by_bucket(usable, 2)
+    buckets = np.split(sorted_rows, [counts[0]])
+    standings = np.empty(len(rows), np.int8)
+    for bucket in buckets:
+        standings[bucket["row"]] = settle(bucket)
+    assert standings.tolist() == settle_one_by_one(rows)
+
+
+@given(TABLES, st.integers(0, 20))
+def test_a_census_of_two_halves_is_that_of_the_whole(rows, cut):
+    given_verdicts, censuses = verdicts(rows), [Census(), Census(), Census()]
+    for place, verdict in enumerate(given_verdicts):
+        censuses[0].add(verdict)
+        censuses[1 if place < cut else 2].add(verdict)
+    both = censuses[1] + censuses[2]
+    assert (both.summary(), both.rejection()) == (censuses[0].summary(), censuses[0].rejection())
 
 
 @given(st.lists(st.text(min_size=1), unique=True), st.text(min_size=1))
@@ -98,6 +158,11 @@ def test_the_same_text_stays_in_one_split_however_it_is_written():
         text = f"good app {number}"
         forms = [text, text.upper(), f" {text}\n", text.replace(" ", "\u00a0"), text.replace("good", "\uff47ood")]
         assert len({verdict.split for verdict in verdicts([(form, i + 1) for i, form in enumerate(forms)])}) == 1
+
+
+def test_texts_in_two_splits_are_counted():
+    rows = [((1, 1), 0, 5, 0), ((1, 1), 1, 4, 0), ((1, 1), 2, 3, 2), ((2, 1), 3, 5, 1), ((3, 1), 4, 5, 0)]
+    assert overlap(np.array(rows, USABLE)) == 1
 
 
 def test_shares_and_salt_decide():
@@ -127,5 +192,5 @@ def test_a_split_column_is_followed_and_must_not_leak():
 
 def test_what_stands_in_a_slice_is_text_or_missing():
     row = Row(1, "good", 5, slices=(" 3.1 ", "", None, float("nan"), 7, ["list"]))
-    (kept,) = judge([row], 0.1, 0.2, "salt", split_given=False)
+    (kept,) = judge_all([row])
     assert kept.slices == ("3.1", None, None, None, "7", None)

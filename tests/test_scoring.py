@@ -131,7 +131,8 @@ import sys, {module}
 from pathlib import Path
 from src.scoring import Scorer
 assert Scorer(Path(sys.argv[1])).score(["great app"]).predicted[0]
-print([name for name in ("tensorflow", "torch", "pandas", "sklearn", "scipy", "onnx") if name in sys.modules])
+unused = "tensorflow torch pandas sklearn scipy onnx dask distributed fsspec".split()
+print([name for name in unused if name in sys.modules])
 """
     command = [sys.executable, "-c", program, project.path / "models/export"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)

@@ -12,7 +12,7 @@ from src.domain import TRUTH
 from src.function_words import function_words
 from src.metrics import outcome
 from src.model import ReviewModel
-from src.preparation import Kept, judge
+from src.preparation import Kept
 from src.rating import Rating, predict
 from src.reviews import Reviews
 from src.synthesis import CONTRASTS, LEVELS, NOW, OPENINGS, TURNS, star_probabilities, synthesize
@@ -20,6 +20,7 @@ from src.tables import Row
 from src.training import be_deterministic, fit
 from src.vocabulary import FIRST_WORD, UNKNOWN, choose_words, count_words
 from tests.conftest import ROOT
+from tests.test_preparation import judge_all
 
 CLAUSES = YAML(typ="safe", pure=True).load(ROOT / "src/clauses.yaml")
 
@@ -95,11 +96,11 @@ def test_what_turns_a_clause_has_a_twin_in_nearly_the_same_words():
 
 
 def split_corpus():
-    rows = (
+    rows = [
         Row(number, review["content"], review["score"], truth=tuple(review[name] for name in TRUTH))
         for number, review in enumerate(corpus(10_000))
-    )
-    kept = [verdict for verdict in judge(rows, 0.1, 0.2, "reviews", False) if isinstance(verdict, Kept)]
+    ]
+    kept = [verdict for verdict in judge_all(rows, salt="reviews") if isinstance(verdict, Kept)]
     return {split: [review for review in kept if review.split == split] for split in ("train", "valid", "test")}
 
 

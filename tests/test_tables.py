@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 from src.errors import UserError
-from src.sources import local_copy
+from src.sources import file_name, find_files, local_copy
 from src.tables import read_table
 
 REVIEWS = [("good, really", "5"), ('says "no"\nand leaves', "1"), ("schön 😀", "4")]
@@ -202,16 +202,14 @@ def serve():
         server.server_close()
 
 
-def test_a_url_is_read_like_a_file(serve, data):
+def test_a_url_is_read_like_a_file(serve, data, tmp_path):
     body = gzip.compress(write_csv().encode())
     home = serve({"/new.csv.gz": (200, {}, body), "/old.csv.gz": (302, {"Location": "/new.csv.gz"}, b"")})
     for name in ("new", "old"):
-        with local_copy(f"{home}/{name}.csv.gz", data) as path:
-            assert read(path, data) == REVIEWS
-    assert not path.exists()
+        assert read(local_copy(f"{home}/{name}.csv.gz", tmp_path), data) == REVIEWS
 
 
-def test_a_failing_url_is_one_clear_line(serve, make_params):
+def test_a_failing_url_is_one_clear_line(serve, tmp_path):
     home = serve(
         {
             "/gone.csv": (404, {}, b""),
@@ -219,13 +217,40 @@ def test_a_failing_url_is_one_clear_line(serve, make_params):
             "/a.csv": (200, {}, b"x" * 2_000_000),
         }
     )
-    data = make_params({"data.url_max_mb": 1}).data
     for name, says in (("gone", "404"), ("cut", "cut off after 3 of 9 bytes"), ("a", r"more than data\.url_max_mb")):
-        with pytest.raises(UserError, match=says), local_copy(f"{home}/{name}.csv", data):
-            pass
+        with pytest.raises(UserError, match=says):
+            local_copy(f"{home}/{name}.csv", tmp_path, max_mb=1)
+    assert list(tmp_path.iterdir()) == []
 
 
-def test_a_missing_file_and_a_folder_are_told_apart(tmp_path, data):
-    for path, says in ((tmp_path / "a.csv", "no such file"), (tmp_path, "a folder")):
-        with pytest.raises(UserError, match=says), local_copy(str(path), data):
-            pass
+def test_the_files_of_a_folder_are_its_partitions(tmp_path):
+    with pytest.raises(UserError, match=r"a\.csv: no such file; data\.path"):
+        find_files(str(tmp_path / "a.csv"), "data.path")
+    for place in (str(tmp_path), tmp_path.as_uri()):
+        with pytest.raises(UserError, match="no file in it"):
+            find_files(place, "data.path")
+    for name in ("b.csv", "a.jsonl", ".hidden"):
+        (tmp_path / name).write_text(name, encoding="utf-8")
+    (tmp_path / ".folder").mkdir()
+    assert find_files(str(tmp_path), "") == ([str(tmp_path / name) for name in ("a.jsonl", "b.csv")], True)
+    assert find_files(str(tmp_path / "b.csv"), "") == ([str(tmp_path / "b.csv")], False)
+    (tmp_path / "c").mkdir()
+    for place in (str(tmp_path), tmp_path.as_uri()):
+        with pytest.raises(UserError, match="/c: a folder, not a file"):
+            find_files(place, "data.path")
+
+
+def test_a_store_that_fsspec_knows_is_read_like_a_folder(tmp_path):
+    import fsspec
+
+    store = fsspec.filesystem("memory")
+    store.pipe({"/reviews/b.csv": b"bbb", "/reviews/a.csv": b"a", "/reviews/.hidden": b""})
+    found, folder = find_files("memory://reviews", "data.path")
+    assert ([file_name(name) for name in found], folder) == (["a.csv", "b.csv"], True)
+    assert local_copy(found[1], tmp_path).read_bytes() == b"bbb"
+    assert find_files("memory://reviews/a.csv", "").files == ["memory:///reviews/a.csv"]
+    with pytest.raises(UserError, match=r"more than data\.url_max_mb"):
+        local_copy(found[1], tmp_path, max_mb=1e-6)
+    for place, says in (("memory://nowhere", "cannot be read"), ("nope://a", "pip install fsspec|Protocol not known")):
+        with pytest.raises(UserError, match=says):
+            find_files(place, "data.path")
