@@ -39,7 +39,7 @@ class Corpus:
         self.reviews = load_reviews(Path("data/encode/train"))
         self.rows = np.load("data/resample/rows.npy", allow_pickle=False)[:most]
         self.words = len(Path("data/encode/vocabulary.txt").read_text(encoding="utf-8").splitlines())
-        self.batches = shuffled_batches(self.rows, self.reviews.lengths, params.train.batch_size, seed=1)
+        self.batches = list(shuffled_batches(self.reviews, self.rows, params.train.batch_size, seed=1))
         model = ReviewModel(params.model, FIRST_WORD + self.words, STARS)
         self.task = Rating(model, self.reviews, self.rows, self.reviews, np.zeros(STARS))
         self.training = Training(model, 10**6, params.train)

@@ -4,7 +4,7 @@ import json
 import os
 import shutil
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from safetensors.torch import save
 from torch import Tensor
 
 from src.files import replacing
+from src.ranks import is_first, wait
 
 
 class Checkpoint:
@@ -45,8 +46,22 @@ class Checkpoint:
 def resumable(folder: Path, resume: bool) -> Iterator[Checkpoint]:
     """Give the checkpoint of a training to one process at a time; it is removed when the block ends well.
 
-    Without `resume` what an earlier process left there is removed first.
+    Without `resume` what an earlier process left there is removed first. Where several ranks share the training they
+    share the folder too, on several machines by a file system that all see; the first one holds it for all.
     """
+    checkpoint = Checkpoint(folder / "checkpoint.safetensors")
+    with _held(folder) if is_first() else nullcontext():
+        if is_first() and not resume:
+            checkpoint.forget()
+        wait()
+        yield checkpoint
+        wait()  # the last rank may only now have read it
+        if is_first():
+            checkpoint.forget()
+
+
+@contextmanager
+def _held(folder: Path) -> Iterator[None]:
     folder.parent.mkdir(exist_ok=True)
     lock = FileLock(folder.with_suffix(".lock"))
     try:
@@ -54,12 +69,8 @@ def resumable(folder: Path, resume: bool) -> Iterator[Checkpoint]:
     except Timeout:
         print("the same training runs already; waiting for it to end", flush=True)
         lock.acquire()
-    checkpoint = Checkpoint(folder / "checkpoint.safetensors")
     try:
-        if not resume:
-            checkpoint.forget()
-        yield checkpoint
-        checkpoint.forget()
+        yield
     finally:
         lock.release()
         Path(lock.lock_file).unlink(missing_ok=True)

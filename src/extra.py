@@ -38,7 +38,9 @@ def encode_extra(
 
 
 def joined(first: Reviews, second: Reviews) -> Reviews:
-    """The reviews of both."""
+    """The reviews of both; the first as they are, maybe on disk, where there is nothing to add."""
+    if not len(second.labels):
+        return first
     return Reviews(
         np.concatenate([first.ids, second.ids]),
         np.concatenate([first.offsets, first.offsets[-1] + second.offsets[1:]]),

@@ -86,9 +86,8 @@ class Language:
     def __init__(self, network: LanguageModel, reviews: Reviews, valid: Reviews) -> None:
         self.network = network
         self.reviews, self.valid = reviews, valid
-        self.lengths = reviews.lengths
         # Without a next word to measure on no epoch is better than another, and there is nothing to do.
-        self.rows = np.flatnonzero(self.lengths > 1) if (valid.lengths > 1).any() else np.zeros(0, np.int64)
+        self.rows = _with_a_next_word(reviews) if len(_with_a_next_word(valid)) else np.zeros(0, np.int64)
         self.device = next(network.parameters()).device
 
     def loss(self, rows: np.ndarray) -> tuple[Tensor, int]:
@@ -101,7 +100,17 @@ class Language:
         total, words = 0.0, 0
         self.network.eval()
         with torch.inference_mode():
-            for batch in batches_by_length(self.valid.lengths, READING_BATCH):
-                surprise = self.network(*to_tensors(self.valid, batch, self.device))
-                total, words = total + surprise.sum().item(), words + len(surprise)
+            for part in self.valid.parts():
+                for batch in batches_by_length(part.lengths, READING_BATCH):
+                    surprise = self.network(*to_tensors(part, batch, self.device))
+                    total, words = total + surprise.sum().item(), words + len(surprise)
         return {"valid/loss": total / words}
+
+
+def _with_a_next_word(reviews: Reviews) -> np.ndarray:
+    """The rows of two words and more, int64, sorted."""
+    found, start = [np.zeros(0, np.int64)], 0
+    for part in reviews.parts():
+        found.append(start + np.flatnonzero(part.lengths > 1))
+        start += len(part.labels)
+    return np.concatenate(found)

@@ -129,6 +129,7 @@ class Pretrain(Loop):
 class Train(Loop):
     epochs: Count
     threads: Count
+    processes: Count
     portable: bool
     device: Literal["auto", "cpu", "cuda"]
 

@@ -1,5 +1,7 @@
 """The task that all others serve: to say how likely each number of stars is."""
 
+from itertools import islice
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -7,8 +9,9 @@ from torch.nn import functional
 
 from src.metrics import confusion, macro_f1, outcome
 from src.model import ReviewModel
+from src.ranks import rank, total, world
 from src.reviews import Reviews, batches_by_length
-from src.training import to_tensors
+from src.training import to_device, to_tensors
 
 READING_BATCH = 256
 
@@ -21,31 +24,38 @@ class Rating:
     ) -> None:
         self.network = model
         self.reviews, self.rows, self.valid = reviews, rows, valid
-        self.lengths = reviews.lengths
         self.log_prior_shift = log_prior_shift
         self.device = next(model.parameters()).device
 
     def loss(self, rows: np.ndarray) -> tuple[Tensor, int]:
         """The mean cross-entropy of some reviews, and their number."""
-        labels = torch.from_numpy(self.reviews.labels[rows]).to(self.device)
+        labels = to_device(self.reviews.labels[rows], self.device)
         logits = self.network(*to_tensors(self.reviews, rows, self.device)).float()
         return functional.cross_entropy(logits, labels), len(rows)
 
     def measure(self) -> dict[str, float]:
         """Loss, and macro F1 of the most probable stars, on the validation split, for the prior the shift leads to."""
-        result = outcome(predict(self.network, self.valid, self.log_prior_shift), self.valid.labels)
-        counts = confusion(result.labels, result.predicted, len(self.log_prior_shift))
-        return {"valid/loss": float(result.loss.mean()), "valid/macro_f1": macro_f1(counts)}
+        classes = len(self.log_prior_shift)
+        loss, counts = 0.0, np.zeros((classes, classes), np.int64)
+        for part in self.valid.parts():
+            result = outcome(predict(self.network, part, self.log_prior_shift), part.labels)
+            loss += float(result.loss.sum())
+            counts += confusion(result.labels, result.predicted, classes)
+        return {"valid/loss": loss / len(self.valid.labels), "valid/macro_f1": macro_f1(counts)}
 
 
 def predict(model: ReviewModel, reviews: Reviews, log_prior_shift: np.ndarray) -> np.ndarray:
-    """Give the probabilities of each class, float64 [reviews, classes], for the prior that the shift leads to."""
+    """Give the probabilities of each class, float64 [reviews, classes], for the prior that the shift leads to.
+
+    Each rank computes some of the batches and has all probabilities in the end, to the bit those of one process alone:
+    what the others add is 0.
+    """
     device = next(model.parameters()).device
     shift = torch.from_numpy(log_prior_shift)
     model.eval()
-    probabilities = np.empty((len(reviews.labels), len(log_prior_shift)))
+    probabilities = np.zeros((len(reviews.labels), len(log_prior_shift)))
     with torch.inference_mode():
-        for batch in batches_by_length(reviews.lengths, READING_BATCH):
+        for batch in islice(batches_by_length(reviews.lengths, READING_BATCH), rank(), None, world()):
             logits = model(*to_tensors(reviews, batch, device)).cpu().double()
             probabilities[batch] = functional.softmax(logits + shift, dim=1).numpy()
-    return probabilities
+    return total(torch.from_numpy(probabilities)).numpy()

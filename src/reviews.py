@@ -1,5 +1,6 @@
 """Encoded reviews: ragged word ids on disk and in memory, padded batches for the model."""
 
+import math
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -7,6 +8,8 @@ from typing import NamedTuple
 import numpy as np
 
 from src.vocabulary import PADDING
+
+SHARD = 2**20  # reviews that are put in order or measured at a time: what bounds the memory, however many there are
 
 
 class Reviews(NamedTuple):
@@ -24,6 +27,16 @@ class Reviews(NamedTuple):
     def lengths(self) -> np.ndarray:
         """Words of each review, int64 [reviews]."""
         return np.diff(self.offsets)
+
+    def lengths_of(self, rows: np.ndarray) -> np.ndarray:
+        """Words of some reviews, int64 [rows]."""
+        return self.offsets[rows + 1] - self.offsets[rows]
+
+    def parts(self, size: int = SHARD) -> "Iterator[Reviews]":
+        """The reviews, in their order, as parts of at most `size`; nothing is copied."""
+        for start in range(0, len(self.labels), size):
+            end = start + size
+            yield Reviews(self.ids, self.offsets[start : end + 1], self.labels[start:end])
 
 
 def save_reviews(folder: Path, reviews: Reviews) -> None:
@@ -72,8 +85,7 @@ def pad(reviews: Reviews, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
     Returns ids int64 [rows, words], padded on the right, and lengths int64 [rows].
     """
-    starts = reviews.offsets[rows]
-    lengths = reviews.offsets[rows + 1] - starts
+    starts, lengths = reviews.offsets[rows], reviews.lengths_of(rows)
     place = np.arange(lengths.max())
     real = place < lengths[:, None]
     padded = np.full(real.shape, PADDING, dtype=np.int64)
@@ -89,18 +101,21 @@ def batches_by_length(lengths: np.ndarray, batch_size: int) -> Iterator[np.ndarr
 
 
 def shuffled_batches(
-    rows: np.ndarray, lengths: np.ndarray, batch_size: int, seed: int, window: int = 50
-) -> list[np.ndarray]:
-    """Cut `rows` into batches in a random order, each of reviews of like length.
+    reviews: Reviews, rows: np.ndarray, batch_size: int, seed: int, window: int = 50, shard: int = SHARD
+) -> Iterator[np.ndarray]:
+    """Cut `rows` into batches in a random order, each of reviews of like length: ceil(rows / batch_size) batches.
 
-    Rows are shuffled, sorted by length within windows of `window` batches, and the batches shuffled again, so that
+    Shards of about `shard` neighbouring rows come in a random order, so that memory holds one of them. Within a shard
+    rows are shuffled, sorted by length within windows of `window` batches, and the batches shuffled again, so that
     both the neighbours of a review and its turn change from epoch to epoch. Each row stands in exactly one batch.
     """
     random = np.random.default_rng(seed)
-    rows = random.permutation(rows)
-    batches: list[np.ndarray] = []
-    for start in range(0, len(rows), window * batch_size):
-        part = rows[start : start + window * batch_size]
-        part = part[np.argsort(lengths[part], kind="stable")]
-        batches += [part[i : i + batch_size] for i in range(0, len(part), batch_size)]
-    return [batches[i] for i in random.permutation(len(batches))]
+    size = max(1, shard // batch_size) * batch_size  # whole batches: only the last shard ends with a smaller one
+    for number in random.permutation(math.ceil(len(rows) / size)):
+        part = random.permutation(np.array(rows[number * size : (number + 1) * size]))
+        lengths = reviews.lengths_of(part)
+        batches: list[np.ndarray] = []
+        for start in range(0, len(part), window * batch_size):
+            order = start + np.argsort(lengths[start : start + window * batch_size], kind="stable")
+            batches += [part[order[i : i + batch_size]] for i in range(0, len(order), batch_size)]
+        yield from (batches[i] for i in random.permutation(len(batches)))

@@ -4,6 +4,7 @@ import copy
 import math
 import os
 from collections.abc import Callable
+from itertools import islice
 from typing import NamedTuple, Protocol
 
 import numpy as np
@@ -14,6 +15,7 @@ from tqdm import tqdm
 from src.checkpoints import Checkpoint
 from src.errors import UserError
 from src.params import Loop
+from src.ranks import everyones, is_first, is_launched, local_rank, rank, sum_gradients, total, world
 from src.reviews import Reviews, pad, shuffled_batches
 from src.seeds import seed_for
 
@@ -22,7 +24,7 @@ class Task(Protocol):
     """What a network is trained to do, and on which reviews."""
 
     rows: np.ndarray  # int64, the reviews to learn from; one may stand there more than once
-    lengths: np.ndarray  # int64, words of each review
+    reviews: Reviews  # those that the rows are numbers of
 
     @property
     def network(self) -> nn.Module:
@@ -74,7 +76,8 @@ class Training:
         self.best_weights = network.state_dict()
         self.epochs: list[Epoch] = []
         self.step = 0  # done in the epoch under way
-        self.loss = 0.0  # summed over what was seen in the epoch under way
+        # Summed over what this rank saw in the epoch under way; on the device, so that no step waits for the last one.
+        self.loss = torch.zeros((), dtype=torch.float64, device=next(network.parameters()).device)
         self.seen = 0
 
     @property
@@ -93,42 +96,57 @@ class Training:
         """The rate of the next step."""
         return _rounded(float(self.schedule.get_last_lr()[0]))
 
-    def learn(self, loss: Tensor, seen: int) -> None:
-        """Take one step down the mean loss of what was seen."""
+    def learn(self, loss: Tensor, seen: int, share: float = 1.0) -> None:
+        """Take one step down the mean loss of what all ranks saw.
+
+        loss: the mean over what this rank saw, which is a `share` of all.
+        """
         self.optimiser.zero_grad()
-        loss.backward()
+        (loss * share).backward()
+        sum_gradients(self.network.parameters())
         torch.nn.utils.clip_grad_norm_(self.network.parameters(), self.settings.clip)
         self.optimiser.step()
         self.schedule.step()
         self.step += 1
-        self.loss += loss.item() * seen
+        self.loss += loss.detach().double() * seen
         self.seen += seen
+
+    def check(self) -> None:
+        """Raise a UserError when the loss is no longer a number; on a GPU this waits for all steps so far."""
+        if not math.isfinite(self.loss.item()):
+            raise UserError(
+                f"the loss is no longer a number in epoch {len(self.epochs) + 1}, step {self.step}, at a learning rate "
+                f"of {self.learning_rate}; lower lr (now {self.settings.lr}) or clip (now {self.settings.clip}) of "
+                "this stage"
+            )
 
     def end_epoch(self, measure: Callable[[], dict[str, float]]) -> Epoch:
         """Measure the network; keep it if it is the best so far."""
-        figures = {"learning_rate": self.learning_rate, "train/loss": self.loss / self.seen} | measure()
+        loss, seen = total(torch.stack([self.loss.cpu(), torch.tensor(self.seen, dtype=torch.float64)])).tolist()
+        figures = {"learning_rate": self.learning_rate, "train/loss": loss / seen} | measure()
         figures = {name: _rounded(value) for name, value in figures.items()}
         epoch = Epoch(len(self.epochs) + 1, figures)
         self.epochs.append(epoch)
-        self.step, self.loss, self.seen = 0, 0.0, 0
+        self.step, self.seen = 0, 0
+        self.loss.zero_()
         if self.best is epoch:
             self.best_weights = copy.deepcopy(self.network.state_dict())
         return epoch
 
     def save(self, checkpoint: Checkpoint) -> None:
-        """Write everything to a checkpoint."""
+        """Write everything to a checkpoint, also what each rank has for itself."""
         optimiser = self.optimiser.state_dict()
         weights = {"network": self.network.state_dict(), "best": self.best_weights}
         tensors = {f"{part}/{name}": values.cpu().clone() for part in weights for name, values in weights[part].items()}
         for place, state in optimiser["state"].items():
             tensors |= {f"optimiser/{place}/{name}": values.cpu() for name, values in state.items()}
-        tensors["random/cpu"] = torch.get_rng_state()
+        own = {"loss": self.loss, "seen": torch.tensor(self.seen), "random": torch.get_rng_state()}
         if torch.cuda.is_available():
-            tensors["random/cuda"] = torch.cuda.get_rng_state()
+            own["random on the GPU"] = torch.cuda.get_rng_state()
+        tensors |= {f"own/{name}": everyones(values) for name, values in own.items()}
         numbers = {"groups": optimiser["param_groups"], "schedule": self.schedule.state_dict()}
-        checkpoint.save(
-            tensors, numbers | {"epochs": self.epochs, "step": self.step, "loss": self.loss, "seen": self.seen}
-        )
+        if is_first():
+            checkpoint.save(tensors, numbers | {"epochs": self.epochs, "step": self.step})
 
     def restore(self, checkpoint: Checkpoint) -> None:
         """Take everything from a checkpoint, if there is one."""
@@ -136,7 +154,7 @@ class Training:
         if saved is None:
             return
         tensors, numbers = saved
-        parts: dict[str, dict[str, Tensor]] = {"network": {}, "best": {}, "optimiser": {}, "random": {}}
+        parts: dict[str, dict[str, Tensor]] = {"network": {}, "best": {}, "optimiser": {}, "own": {}}
         for name, values in tensors.items():
             part, rest = name.split("/", 1)
             parts[part][rest] = values
@@ -149,43 +167,51 @@ class Training:
         self.optimiser.load_state_dict({"state": state, "param_groups": numbers["groups"]})
         self.schedule.load_state_dict(numbers["schedule"])
         self.epochs = [Epoch(*epoch) for epoch in numbers["epochs"]]
-        self.step, self.loss, self.seen = numbers["step"], numbers["loss"], numbers["seen"]
-        torch.set_rng_state(parts["random"]["cpu"])
-        if "cuda" in parts["random"]:
-            torch.cuda.set_rng_state(parts["random"]["cuda"])
+        self.step = numbers["step"]
+        own = {name: values[rank()].clone() for name, values in parts["own"].items()}  # set_rng_state wants no view
+        self.loss.copy_(own["loss"])
+        self.seen = int(own["seen"])
+        torch.set_rng_state(own["random"])
+        if "random on the GPU" in own:
+            torch.cuda.set_rng_state(own["random on the GPU"])
 
 
 def fit(task: Task, settings: Loop, seed: int, report: Callable[[Epoch], None], checkpoint: Checkpoint) -> Epoch | None:
     """Train a network, leave it in its best epoch by validation loss, and give that epoch; None where there is none.
 
-    All chance follows from `seed` and the number of the epoch. `report` is called after each epoch, also for those that
-    the checkpoint holds already.
+    All chance follows from `seed`, the number of the epoch and the rank. `report` is called after each epoch, also for
+    those that the checkpoint holds already.
 
     Raises:
         UserError: the loss is no longer a number.
     """
-    steps = math.ceil(len(task.rows) / settings.batch_size) * settings.epochs
-    if not steps:
+    steps = math.ceil(len(task.rows) / settings.batch_size)
+    if not steps * settings.epochs:
         return None
-    training = Training(task.network, steps, settings)
+    training = Training(task.network, steps * settings.epochs, settings)
     training.restore(checkpoint)
     device = next(task.network.parameters()).device.type
     for epoch in training.epochs:
         report(epoch)
     while not training.is_over:
         number = len(training.epochs) + 1
-        batches = shuffled_batches(task.rows, task.lengths, settings.batch_size, seed_for(seed, "order", number))
+        batches = shuffled_batches(task.reviews, task.rows, settings.batch_size, seed_for(seed, "order", number))
+        left = islice(batches, training.step, None)
         if training.step == 0:
-            torch.manual_seed(seed_for(seed, "dropout", number))
+            torch.manual_seed(seed_for(seed, "dropout", number) + rank())
         task.network.train()
-        for batch in tqdm(batches[training.step :], f"epoch {number}", leave=False, disable=None):
+        hidden = None if is_first() else True  # None: shown on a terminal
+        for batch in tqdm(left, f"epoch {number}", steps, leave=False, disable=hidden, initial=training.step):
+            own = batch[rank() :: world()]
             with torch.autocast(device, torch.bfloat16, enabled=settings.precision == "bfloat16"):
-                loss, seen = task.loss(batch)
-            training.learn(loss, seen)
-            if not math.isfinite(training.loss):
-                raise UserError(_explosion(number, training, settings))
-            if training.step % settings.checkpoint_steps == 0:
+                loss, seen = task.loss(own) if len(own) else (torch.zeros((), requires_grad=True), 0)
+            training.learn(loss, seen, len(own) / len(batch))
+            checkpoint_is_due = training.step % settings.checkpoint_steps == 0
+            if device == "cpu" or checkpoint_is_due:
+                training.check()
+            if checkpoint_is_due:
                 training.save(checkpoint)
+        training.check()
         epoch = training.end_epoch(task.measure)
         training.save(checkpoint)
         report(epoch)
@@ -196,27 +222,29 @@ def fit(task: Task, settings: Loop, seed: int, report: Callable[[Epoch], None], 
 def to_tensors(reviews: Reviews, rows: np.ndarray, device: torch.device) -> tuple[Tensor, Tensor]:
     """Some reviews as padded ids int64 [rows, words] and their lengths int64 [rows]."""
     ids, lengths = pad(reviews, rows)
-    return torch.from_numpy(ids).to(device), torch.from_numpy(lengths).to(device)
+    return to_device(ids, device), to_device(lengths, device)
+
+
+def to_device(values: np.ndarray, device: torch.device) -> Tensor:
+    """An array as a tensor on the device; a GPU copies it from pinned memory while the CPU goes on."""
+    tensor = torch.from_numpy(values)
+    return tensor.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else tensor
 
 
 def choose_device(name: str) -> torch.device:
-    """The device named, or for auto the GPU when there is one.
+    """The device named, or for auto the GPU when there is one; each of several processes has a GPU of its own.
 
     Raises:
-        UserError: cuda is asked for and there is none.
+        UserError: cuda is asked for and there is none, or there are more processes than GPUs.
     """
     if name == "cuda" and not torch.cuda.is_available():
         raise UserError("train.device: no CUDA device here; set it to auto or cpu")
-    if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    return torch.device(name)
-
-
-def _explosion(number: int, training: Training, settings: Loop) -> str:
-    return (
-        f"the loss is no longer a number in epoch {number}, step {training.step}, at a learning rate of "
-        f"{training.learning_rate}; lower lr (now {settings.lr}) or clip (now {settings.clip}) of this stage"
-    )
+    if name == "cpu" or not torch.cuda.is_available():
+        return torch.device("cpu")
+    there = torch.cuda.device_count()
+    if local_rank() >= there:
+        raise UserError(f"train.processes: more than the {there} GPUs here; lower it, or set train.device to cpu")
+    return torch.device("cuda", local_rank()) if is_launched() else torch.device("cuda")
 
 
 def _rounded(value: float) -> float:

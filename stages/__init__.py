@@ -29,6 +29,7 @@ def find_dvc() -> psutil.Process | None:
     return parent
 
 
-# A killed `dvc` must leave no orphan at work. It is watched from here, before a stage's imports, which take seconds.
-if "DVC_STAGE" in os.environ and (dvc := find_dvc()) is not None:
+# A killed `dvc` must leave no orphan at work, nor a killed torchrun, which is the parent of the processes that share a
+# training. They are watched from here, before a stage's imports, which take seconds.
+if {"DVC_STAGE", "TORCHELASTIC_RUN_ID"} & os.environ.keys() and (dvc := find_dvc()) is not None:
     threading.Thread(target=end_with, args=(dvc,), daemon=True).start()

@@ -13,8 +13,10 @@ from src.errors import run
 from src.files import read_json, replacing, write_json
 from src.fingerprints import fingerprint
 from src.kernels import use_portable_kernels
+from src.launching import launch
 from src.model import ReviewModel
-from src.params import read_params
+from src.params import Params, read_params
+from src.ranks import group, is_first, is_launched, world
 from src.rating import Rating
 from src.reviews import load_reviews
 from src.seeds import seed_for
@@ -35,20 +37,33 @@ def main() -> None:
     params = read_params(Path("params.yaml"))
     if params.train.portable:
         use_portable_kernels()
+    if params.train.processes > 1 and not is_launched():
+        launch(params.train.processes)
+        return
     be_deterministic(params.train.threads)
+    device = choose_device(params.train.device)
+    with group(device):
+        train(params, device)
+
+
+def train(params: Params, device: torch.device) -> None:
+    """Train, alone or as one of several ranks, of which the first writes what comes of it."""
     seed = params.base.seed
     words = FIRST_WORD + len((ENCODED / "vocabulary.txt").read_text(encoding="utf-8").splitlines())
     shift = np.array(read_json(RESAMPLED / "log_prior_shift.json"))
-    rows = np.load(RESAMPLED / "rows.npy", allow_pickle=False)
+    rows = np.load(RESAMPLED / "rows.npy", mmap_mode="r", allow_pickle=False)
     train_split, valid_split = load_reviews(ENCODED / "train"), load_reviews(ENCODED / "valid")
 
     torch.manual_seed(seed_for(seed, "weights"))
     model = ReviewModel(params.model, words, len(shift))
     model.load_state_dict(model.state_dict() | load_file(PRETRAINED / "model.safetensors"))
-    task = Rating(model.to(choose_device(params.train.device)), train_split, rows, valid_split, shift)
-    values = [seed, params.model.model_dump(), params.train.model_dump()]
+    task = Rating(model.to(device), train_split, rows, valid_split, shift)
+    values = [seed, params.model.model_dump(), params.train.model_dump(), world()]
     scratch = SCRATCH / fingerprint([ENCODED, RESAMPLED, PRETRAINED], values)
     with resumable(scratch, params.train.resume) as checkpoint:
+        if not is_first():
+            fit(task, params.train, seed, lambda epoch: None, checkpoint)
+            return
         with Curves(CURVES, METRICS) as curves:
             best = fit(task, params.train, seed, curves.log_epoch, checkpoint)
         with replacing(OUTPUT) as aside:
