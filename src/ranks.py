@@ -11,6 +11,8 @@ from contextlib import contextmanager
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
+from torch.distributed.distributed_c10d import PrefixStore
+from torch.distributed.rendezvous import rendezvous
 
 from src.errors import UserError
 
@@ -36,11 +38,16 @@ def group(device: torch.device) -> Iterator[None]:
         yield
         return
     with _reaching_the_others():
+        store, number, count = next(rendezvous("env://"))
+        if os.environ.get("LOCAL_WORLD_SIZE") == os.environ["WORLD_SIZE"]:
+            # torchrun may keep the store of an earlier attempt, with the addresses of the dead. Only on one machine do
+            # all count the attempts alike; on several torchrun is told to keep none (docs/SCALING.md).
+            store = PrefixStore(f"attempt {os.environ['TORCHELASTIC_RESTART_COUNT']}", store)
+        backend = "gloo"
         if device.type == "cuda":
             torch.cuda.set_device(device)
-            dist.init_process_group("cpu:gloo,cuda:nccl")  # by where a tensor lies
-        else:
-            dist.init_process_group("gloo")
+            backend = "cpu:gloo,cuda:nccl"  # by where a tensor lies
+        dist.init_process_group(backend, store=store, rank=number, world_size=count)
     try:
         yield
     finally:

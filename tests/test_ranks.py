@@ -162,7 +162,7 @@ def test_a_killed_process_is_started_again_and_changes_no_byte(make_folder):
 
 
 def test_the_same_command_goes_on_after_a_loss(make_folder):
-    """Of a process, the survivor then says what to do in one line, or of torchrun, which leaves no orphan."""
+    """Of a process: the survivor says in one line what to do; of torchrun, which leaves no orphan; or its restart."""
     whole, killed = (make_folder(**LONG) for _ in range(2))
     run(whole, torchrun(2))
 
@@ -188,7 +188,11 @@ def test_the_same_command_goes_on_after_a_loss(make_folder):
     _, orphans = psutil.wait_procs(ranks, timeout=10)
     assert not orphans
 
-    run(killed, torchrun(2))
+    process = start(killed, torchrun(2, restarts=1))
+    read_to(process, "train: epoch 5")
+    ranks_of(process)[-1].kill()
+    said = finish(process)
+    assert process.returncode == 0, said
     assert results(killed) == results(whole)
 
 

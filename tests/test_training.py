@@ -1,3 +1,5 @@
+from functools import partial, partialmethod
+
 import numpy as np
 import pytest
 import torch
@@ -9,7 +11,7 @@ from src.model import ReviewModel
 from src.params import check_params
 from src.rating import Rating, predict
 from src.resampling import resample
-from src.reviews import Reviews
+from src.reviews import SHARD, Reviews, shuffled_batches
 from src.training import be_deterministic, choose_device, fit
 from tests.conftest import changed_params
 
@@ -152,7 +154,9 @@ class KilledAfter(Checkpoint):
 
 
 @pytest.mark.parametrize("writings", [1, 2, 3, 4, 7])
-def test_a_killed_training_goes_on_to_the_same_bytes(tmp_path, writings):
+@pytest.mark.parametrize("shard", [SHARD, 32])  # of 100 rows, in batches of 16: one shard, and four
+def test_a_killed_training_goes_on_to_the_same_bytes(tmp_path, monkeypatch, writings, shard):
+    monkeypatch.setattr("src.training.shuffled_batches", partial(shuffled_batches, shard=shard))
     reviews, valid = order_decides(100, 1), order_decides(50, 2)
     keys = {"train.epochs": 3, "train.checkpoint_steps": 3, "model.word_dropout": 0.2}
     params = settings(**keys)
@@ -165,6 +169,15 @@ def test_a_killed_training_goes_on_to_the_same_bytes(tmp_path, writings):
     assert (resumed_best, resumed_epochs) == (best, epochs)
     for name, values in model.state_dict().items():
         assert torch.equal(resumed.state_dict()[name], values), name
+
+
+def test_figures_measured_part_by_part_are_those_of_all_at_once(monkeypatch):
+    reviews = order_decides(300, 1)
+    model = ReviewModel(settings().model, words=9, classes=2)
+    task = Rating(model, reviews, np.arange(300), reviews, NO_SHIFT)
+    whole = task.measure()
+    monkeypatch.setattr(Reviews, "parts", partialmethod(Reviews.parts, size=70))
+    assert task.measure() == pytest.approx(whole, rel=1e-6)
 
 
 def test_a_loss_that_is_no_number_stops_with_what_to_try():
