@@ -53,7 +53,7 @@ def main() -> None:
         )
         print("| stage | reviews | seconds | seconds for 1,000,000 | largest worker, MB |\n|---|---|---|---|---|")
         for name, command in works.items():
-            seconds, peak = run(folder, command, given.workers, given.kill)
+            seconds, peak = run(folder, command, given.kill)
             rate = seconds / rows * 1_000_000
             print(f"| {name} | {rows:,} | {seconds:.1f} | {rate:.1f} | {peak:.0f} |", flush=True)
         check(folder, rows)
@@ -80,28 +80,32 @@ def generate_file(folder: Path, number: int, reviews: int) -> int:
     return reviews
 
 
-def run(folder: Path, command: list[str], workers: int, kill: bool) -> tuple[float, float]:
+def run(folder: Path, command: list[str], kill: bool) -> tuple[float, float]:
     """Run Python there; give the seconds it took and the peak memory in megabytes of its largest worker.
 
-    With `kill` a worker is killed a while after all have come up.
+    With `kill` a worker is killed as soon as a first file is left.
     """
     start = time.perf_counter()
     process = subprocess.Popen([sys.executable, *command], cwd=folder, stdout=subprocess.DEVNULL)
-    peak, seen, came_up = 0, set[int](), 0.0
+    peak = 0
     while process.poll() is None:
         sizes = dict(workers_of(process.pid))
-        peak, seen = max(peak, *sizes.values(), 0), seen | set(sizes)
-        if kill and not came_up and len(seen) >= workers:
-            came_up = time.perf_counter()
-        if kill and came_up and time.perf_counter() - came_up > 3 and sizes:
+        peak = max(peak, *sizes.values(), 0)
+        if kill and sizes and work_has_begun(folder):
             psutil.Process(next(iter(sizes))).kill()
             kill = False
         time.sleep(PAUSE)
     if process.returncode:
         sys.exit(f"python {' '.join(command)} failed")
     if kill:
-        print(f"({command[1]} ended before a worker could be killed)", file=sys.stderr)
+        sys.exit(f"{command[1]} ended before a worker could be killed; give it more reviews")
     return time.perf_counter() - start, peak / 1_000_000
+
+
+def work_has_begun(folder: Path) -> bool:
+    """Whether there is a file of an output that is not complete."""
+    found = (path for place in ("data", ".") for path in folder.glob(f"{place}/.*.partial/**/*"))
+    return any(path.is_file() and path.name != "work" for path in found)
 
 
 def workers_of(pid: int) -> Iterator[tuple[int, int]]:

@@ -99,7 +99,9 @@ def score_folder(locations: list[str], output: Path, options: Options, settings:
     if len(set(names)) < len(names):
         twice = next(name for name, times in Counter(names).items() if times > 1)
         raise UserError(f"{twice}: two files of the input would get this name; rename one")
-    if output.resolve() == Path(locations[0]).parent.resolve() or not there_before(output) <= set(names):
+    inputs = Path(locations[0]).parent.resolve()
+    new = not output.exists() and str(output) != "-"
+    if not new and not (output.is_dir() and output.resolve() != inputs and names_in(output) <= set(names)):
         raise UserError(f"{output}: the output is a folder, as the input is; name one that is empty or not there")
     with resumable_parts(output, options.work, options.resume) as parts, open_engine(settings) as engine:
         jobs = zip(locations, [parts / name for name in names], strict=True)
@@ -111,11 +113,8 @@ def score_folder(locations: list[str], output: Path, options: Options, settings:
     return counts
 
 
-def there_before(output: Path) -> set[str]:
-    """What stands in the way of an output that is a folder: the names in it; its own if it is no folder."""
-    if output.is_dir():
-        return {path.name for path in output.iterdir()}
-    return {str(output)} if output.exists() or str(output) == "-" else set()
+def names_in(folder: Path) -> set[str]:
+    return {path.name for path in folder.iterdir()}
 
 
 def score_once(options: Options, job: tuple[str, Path]) -> Counter[str | None]:

@@ -37,10 +37,7 @@ def main() -> None:
         if not words:
             raise UserError(f"no word occurs {settings.min_count} times in the train split; lower encode.min_count")
         vocabulary.write_text("\n".join(words) + "\n", encoding="utf-8", newline="\n")
-        tokenizer = Tokenizer(words, settings.max_length)
-        for _ in SPLITS:  # its bytes depend on how often it was called: as often, however many files there are
-            tokenizer.encode([""])
-        save_tokenizer(tokenizer, aside / "tokenizer")
+        save_tokenizer(Tokenizer(words, settings.max_length), aside / "tokenizer")
         unknown = {}
         for split in SPLITS:
             files = list_parts(INPUT / f"{split}.parquet")

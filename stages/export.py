@@ -18,6 +18,7 @@ from src.onnx_model import build_onnx
 from src.params import Model, Params, read_params
 from src.parity import AWKWARD, check_parity
 from src.rating import predict
+from src.review_files import list_parts
 from src.reviews import Reviews, load_reviews
 from src.scoring import DESCRIPTION, NETWORK, VOCABULARY, Description, Scorer, md5
 from src.tokenizer import load_tokenizer
@@ -63,7 +64,8 @@ def describe(params: Params, files: dict[str, str]) -> Description:
     words = function_words(params.data.language)
     stars = read_json(ENCODED / "stars.json")
     labels = load_reviews(ENCODED / "train").labels
-    made_from = [PREPARED / "train.parquet", PREPARED / "valid.parquet", MODEL / "model.safetensors"]
+    reviews = [part for split in ("train", "valid") for part in list_parts(PREPARED / f"{split}.parquet")]
+    made_from = [*reviews, MODEL / "model.safetensors"]
     made_by: dict[str, Any] = {
         "base.seed": params.base.seed,
         "encode": params.encode.model_dump(),

@@ -184,7 +184,7 @@ def test_workers_elsewhere_write_the_same_bytes(cluster, files, made_here, tmp_p
 
 
 def test_a_worker_that_is_killed_changes_nothing(table, tmp_path):
-    write_files(table, tmp_path / "files", [10] * 50)
+    write_files(table, tmp_path / "files", [25] * 20)
     there, here = tmp_path / "there", tmp_path / "here"
     killed = []
 
