@@ -16,6 +16,7 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
+from hashlib import file_digest, md5
 from pathlib import Path
 
 import psutil
@@ -130,7 +131,17 @@ def check(folder: Path, rows: int) -> None:
     scored = sum(count_rows(path) for path in sorted((folder / "scored").iterdir()))
     assert scored == rows, scored
     print(f"\n{rows:,} rows = {parts['used']:,} used + {parts['rejected']:,} rejected + {parts['repeats']:,} repeats; ")
-    print(f"{scored:,} rows scored; texts in two splits: {counts['overlap']}")
+    print(f"{scored:,} rows scored; texts in two splits: {counts['overlap']}; MD5 of all that was written:")
+    print(md5_of(folder / "data", folder / "scored"))
+
+
+def md5_of(*folders: Path) -> str:
+    """One MD5 of all files of some folders: that of an unbroken run is that of one in which workers were killed."""
+    whole = md5()
+    for path in sorted(path for folder in folders for path in folder.rglob("*") if path.is_file()):
+        with path.open("rb") as file:
+            whole.update(file_digest(file, "md5").digest())
+    return whole.hexdigest()
 
 
 def count_rows(path: Path) -> int:
