@@ -1,6 +1,6 @@
 """Measure what each stage costs as a process, and how the first stages grow with the number of reviews.
 
-python -m benchmarks.growth --parts stages,growth --rounds 5
+python -m benchmarks.growth --parts stages,growth,learning --rounds 5
 
 Apart from benchmarks.speed because a process inherits the peak memory of the one that starts it: this one is small.
 """
@@ -25,9 +25,11 @@ yaml = YAML()
 
 
 def main() -> None:
-    parts = {"stages": stages, "growth": growth}
+    parts = {"stages": stages, "growth": growth, "learning": learning}
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--parts", default=",".join(parts), help="names separated by commas; default: stages,growth")
+    parser.add_argument(
+        "--parts", default=",".join(parts), help=f"names separated by commas; default: {','.join(parts)}"
+    )
     parser.add_argument("--rounds", type=int, default=5, help="runs of each stage; growth runs once; default: 5")
     given = parser.parse_args()
     for part in given.parts.split(","):
@@ -59,14 +61,37 @@ def growth(rounds: int) -> None:
     print("| stage | reviews | seconds | seconds for 100,000 | peak MB |\n|---|---|---|---|---|", flush=True)
     for reviews in GROWTH:
         with clone() as folder:
-            path = folder / "params.yaml"
-            params = yaml.load(path)
-            params["synthesize"]["reviews"] = reviews
-            yaml.dump(params, path)
+            change(folder, {"synthesize": {"reviews": reviews}})
             for stage in STAGES[:4]:
                 seconds, peak = run(folder, "-m", f"stages.{stage}")
                 rate = seconds / reviews * 100_000
                 print(f"| {stage} | {reviews:,} | {seconds:.1f} | {rate:.1f} | {peak:.0f} |", flush=True)
+
+
+def learning(rounds: int) -> None:
+    """Seconds and peak memory of the stages that learn and measure, for one epoch; each once."""
+    reviews = GROWTH[1]
+    changes: dict[str, dict[str, object]] = {"synthesize": {"reviews": reviews}, "pretrain": {"epochs": 1}}
+    print(f"\n### one epoch, {reviews:,} reviews\n")
+    print("| stage | seconds | seconds for 1,000,000 | peak MB |\n|---|---|---|---|", flush=True)
+    with clone() as folder:
+        change(folder, changes | {"train": {"epochs": 1}})
+        for stage in (*STAGES, "export"):
+            seconds, peak = run(folder, "-m", f"stages.{stage}")
+            if stage in STAGES[4:] or stage == "export":
+                print(f"| {stage} | {seconds:.1f} | {seconds / reviews * 1_000_000:.0f} | {peak:.0f} |", flush=True)
+        change(folder, {"train": {"processes": 2}})
+        seconds, _ = run(folder, "-m", "stages.train")
+        print(f"| train, two processes | {seconds:.1f} | {seconds / reviews * 1_000_000:.0f} | |")
+
+
+def change(folder: Path, changes: dict[str, dict[str, object]]) -> None:
+    """Change some keys of a clone's params.yaml."""
+    path = folder / "params.yaml"
+    params = yaml.load(path)
+    for section, values in changes.items():
+        params[section] |= values
+    yaml.dump(params, path)
 
 
 @contextmanager

@@ -22,14 +22,13 @@ from pathlib import Path
 import psutil
 from ruamel.yaml import YAML
 
-from benchmarks.growth import clone
+from benchmarks.growth import change, clone
 from src.synthesis import synthesize
 
 CLAUSES = Path("src/clauses.yaml")
 MODEL = Path("models/export")
 PAUSE = 0.1
 """Seconds between two looks at the memory of the workers."""
-yaml = YAML()
 
 
 def main() -> None:
@@ -42,10 +41,8 @@ def main() -> None:
     given = parser.parse_args()
     with clone() as folder:
         rows = generate(folder / "table", given.reviews, given.partitions, given.workers)
-        params = yaml.load(folder / "params.yaml")
-        params["data"]["path"] = "table"
-        params["engine"] |= {"name": "dask", "workers": given.workers, "memory": given.memory}
-        yaml.dump(params, folder / "params.yaml")
+        engine = {"name": "dask", "workers": given.workers, "memory": given.memory}
+        change(folder, {"data": {"path": "table"}, "engine": engine})
         works = {stage: ["-m", f"stages.{stage}"] for stage in ("prepare", "clean", "encode")}
         works["predict"] = ["-m", "commands.predict", "table", "--output", "scored", "--model", str(MODEL.resolve())]
         works["predict"] += ["--engine", "dask", "--workers", str(given.workers), "--memory", str(given.memory)]
