@@ -7,13 +7,15 @@ python -m commands.predict reviews --output scored --engine dask           the f
 """
 
 import argparse
+import math
 import re
 import shutil
 import sys
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from functools import partial
+from functools import lru_cache, partial
+from operator import add
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple
@@ -41,7 +43,7 @@ class Options(NamedTuple):
     """How tables are scored; `work` names all of it, the model too."""
 
     model: Path
-    column: str
+    column: str | None
     format: str | None
     encoding: str
     explain: bool
@@ -72,10 +74,11 @@ def main() -> None:
         parser.error("--format must say what standard input is")
     if given.resume and "-" in (given.input, given.output):
         parser.error("--resume needs files: what went through a pipe is gone")
-    if given.workers < 1 or given.memory <= 0:
+    if given.workers < 1 or not 0 < given.memory < math.inf:
         parser.error("--workers and --memory must be above 0")
-    column = given.text_column or Scorer(given.model).description.text_column
-    how = (column, given.format, given.encoding, given.explain)
+    if given.scheduler and given.engine != "dask":
+        parser.error("--scheduler is for --engine dask")
+    how = (given.text_column, given.format, given.encoding, given.explain)
     options = Options(given.model, *how, given.resume, fingerprint([given.model], how))
     with ExitStack() as files:
         path = str(files.enter_context(copied_input(given.format))) if given.input == "-" else given.input
@@ -103,9 +106,12 @@ def score_folder(locations: list[str], output: Path, options: Options, settings:
     new = not output.exists() and str(output) != "-"
     if not new and not (output.is_dir() and output.resolve() != inputs and names_in(output) <= set(names)):
         raise UserError(f"{output}: the output is a folder, as the input is; name one that is empty or not there")
-    with resumable_parts(output, options.work, options.resume) as parts, open_engine(settings) as engine:
+    if options.format is None:
+        for name in names:
+            kind_of(Path(name), "--format")
+    with resumable_parts(output, options.work, options.resume, keep=True) as parts, open_engine(settings) as engine:
         jobs = zip(locations, [parts / name for name in names], strict=True)
-        counts = engine.fold(partial(score_once, options), add_up, jobs)
+        counts = engine.fold(partial(score_once, options), add, jobs)
         with replacing(output) as aside:
             aside.mkdir()
             for name in names:
@@ -120,35 +126,40 @@ def names_in(folder: Path) -> set[str]:
 def score_once(options: Options, job: tuple[str, Path]) -> Counter[str | None]:
     """Score a file unless that was done; what was counted stands beside it, under what it was made from."""
     location, output = job
+    done = output.with_name(f".{output.name}.json")
     with TemporaryDirectory() as folder:
         path = local_copy(location, Path(folder))
-        done = output.with_name(f".{output.name}.json")
-        if done.exists() and read_json(done)["md5"] == md5(path):
+        digest = md5(path)
+        if output.exists() and done.exists() and read_json(done)["md5"] == digest:
             return Counter(dict(read_json(done)["counts"]))
         done.unlink(missing_ok=True)
-        counts = score_file(options, (str(path), output))
-        write_json(done, {"md5": md5(path), "counts": list(counts.items())})
+        # Where a worker was given up that still works on the file, this one waits for it.
+        counts = score_file(options, (str(path), output), wait=True)
+        write_json(done, {"md5": digest, "counts": list(counts.items())})
     return counts
 
 
-def add_up(first: Counter[str | None], second: Counter[str | None]) -> Counter[str | None]:
-    return first + second
-
-
-def score_file(options: Options, job: tuple[str, Path]) -> Counter[str | None]:
+def score_file(options: Options, job: tuple[str, Path], wait: bool = False) -> Counter[str | None]:
     """Score one table into another; count the rows by the reason why they are not scored, None for those that are."""
     location, output = job
-    scorer = Scorer(options.model)
+    scorer = kept_scorer(options.model, options.work)
+    column = options.column or scorer.description.text_column
     names = list(added_columns(scorer, Chunk([], [], []), options.explain))
     with TemporaryDirectory() as folder:
         path = local_copy(location, Path(folder))
-        table = open_table(path, options.format, options.encoding, options.column, names)
+        table = open_table(path, options.format, options.encoding, column, names)
         refuse_other_kind(output, table.kind)
-        with resumable_parts(output, f"{options.work} {md5(path)}", options.resume) as parts:
+        with resumable_parts(output, f"{options.work} {md5(path)}", options.resume, wait=wait) as parts:
             counts = write_parts(parts, table, scorer, options.explain)
             with replacing(output) as aside:
                 table.join(aside, sorted(parts.glob(f"*{PART}")))
     return counts
+
+
+@lru_cache(maxsize=1)
+def kept_scorer(model: Path, work: str) -> Scorer:
+    """The model that the files share which one process scores; `work` names what lies there, should it change."""
+    return Scorer(model)
 
 
 def write_parts(folder: Path, table: ScoredTable, scorer: Scorer, explain: bool) -> Counter[str | None]:

@@ -49,6 +49,7 @@ def open_engine(settings: Settings) -> Iterator[Engine]:
         return
     try:
         from distributed import Client, KilledWorker, LocalCluster
+        from distributed.client import ClosedClientError
     except ImportError:
         raise UserError("dask is not installed; pip install -r requirements-cluster.txt, or engine: local") from None
     with ExitStack() as opened:
@@ -73,7 +74,7 @@ def open_engine(settings: Settings) -> Iterator[Engine]:
             yield Dask(client)
         except KilledWorker as error:
             raise UserError(f"{error}; more engine.memory, or smaller files, may help") from None
-        except CancelledError:
+        except (CancelledError, ClosedClientError):
             raise UserError(f"{settings.scheduler}: the Dask scheduler has gone; start it and run again") from None
 
 

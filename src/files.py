@@ -39,20 +39,20 @@ def replacing(path: Path) -> Iterator[Path]:
 
 
 @contextmanager
-def resumable_parts(path: Path, work: str, resume: bool) -> Iterator[Path]:
+def resumable_parts(path: Path, work: str, resume: bool, keep: bool = False, wait: bool = False) -> Iterator[Path]:
     """Give a folder beside `path` for its parts, to one process at a time; it is removed when the block ends.
 
     A process that was killed or interrupted leaves it behind. With `resume` it is taken up again if it was for the same
-    `work`, a name for all that decides what the parts hold.
+    `work`, a name for all that decides what the parts hold. With `keep` an error leaves it behind too.
 
     Raises:
-        UserError: another process is at it.
+        UserError: another process is at it, and this one is not to `wait`.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     folder = path.with_name(f".{path.name}.partial")
     lock = FileLock(path.with_name(f".{path.name}.lock"))
     try:
-        lock.acquire(timeout=0)
+        lock.acquire(timeout=-1 if wait else 0)
     except Timeout:
         raise UserError(f"{path}: another process is writing it; wait for it, or name another file") from None
     try:
@@ -64,7 +64,8 @@ def resumable_parts(path: Path, work: str, resume: bool) -> Iterator[Path]:
         try:
             yield folder
         except Exception:
-            _remove(folder)
+            if not keep:
+                _remove(folder)
             raise
         _remove(folder)
     finally:
@@ -100,6 +101,7 @@ def read_json(path: Path) -> Any:
 
 def _remove(path: Path) -> None:
     if path.is_dir():
-        shutil.rmtree(path)
+        # A task of a lost cluster may still write there; what stays is met by whoever needs the place.
+        shutil.rmtree(path, ignore_errors=True)
     else:
         path.unlink(missing_ok=True)

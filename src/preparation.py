@@ -145,9 +145,9 @@ def judge(
     """Give one verdict for each row of a file, in order.
 
     before: the rows in the files before it. standings: what settle says, UNUSABLE where a row is not. splits: places in
-    SPLITS. Both int8 [rows].
+    SPLITS. Both int8 [rows]. Where the file has changed since it was surveyed, the verdicts say nothing.
     """
-    for row, standing, split in zip(rows, standings.tolist(), splits.tolist(), strict=True):
+    for row, standing, split in zip(rows, standings.tolist(), splits.tolist(), strict=False):
         number = before + row.number
         if standing >= 0:
             slices = tuple(read_text(value) or None for value in row.slices)

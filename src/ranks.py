@@ -7,6 +7,7 @@ three processes and more would sum in another order after a kill than without on
 import os
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 
 import torch
 import torch.distributed as dist
@@ -15,6 +16,9 @@ from torch.distributed.distributed_c10d import PrefixStore
 from torch.distributed.rendezvous import rendezvous
 
 from src.errors import UserError
+
+PATIENCE = timedelta(days=1)
+"""How long a rank waits for the others, the first of which may wait for the same training to end elsewhere."""
 
 
 def is_launched() -> bool:
@@ -47,7 +51,7 @@ def group(device: torch.device) -> Iterator[None]:
         if device.type == "cuda":
             torch.cuda.set_device(device)
             backend = "cpu:gloo,cuda:nccl"  # by where a tensor lies
-        dist.init_process_group(backend, store=store, rank=number, world_size=count)
+        dist.init_process_group(backend, timeout=PATIENCE, store=store, rank=number, world_size=count)
     try:
         yield
     finally:
@@ -107,8 +111,10 @@ def sum_gradients(parameters: Iterable[nn.Parameter]) -> None:
 def _reaching_the_others() -> Iterator[None]:
     try:
         yield
-    except RuntimeError:  # of no kind of its own when it is a broken connection
+    except RuntimeError as error:  # of no kind of its own when it is a broken connection
+        reason = str(error).splitlines()[0]
         raise UserError(
-            "another process of this training has ended: mend what it says, if it says anything; the training goes on "
-            "from its last checkpoint, by itself where restarts are left, else when the same command is given again"
+            f"another process of this training has ended or cannot be reached ({reason}): mend what it says, if it "
+            "says anything; the training goes on from its last checkpoint, by itself where restarts are left, else "
+            "when the same command is given again"
         ) from None

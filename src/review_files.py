@@ -68,9 +68,9 @@ def list_parts(path: Path) -> list[Path]:
 
 def read_parts(path: Path) -> Iterator[pa.RecordBatch]:
     """Read the reviews of a split part by part, with a bar in a terminal."""
-    files = [pq.ParquetFile(part) for part in list_parts(path)]
-    parts = sum(math.ceil(file.metadata.num_rows / PART) for file in files)
-    batches = (batch for file in files for batch in file.iter_batches(PART))
+    files = list_parts(path)
+    parts = sum(math.ceil(pq.read_metadata(file).num_rows / PART) for file in files)
+    batches = (batch for file in files for batch in pq.ParquetFile(file).iter_batches(PART))
     yield from bar(batches, desc=path.stem, total=parts, leave=False)
 
 

@@ -34,10 +34,14 @@ BUCKETS = 256
 
 
 class Part(NamedTuple):
-    """A file of the table: its number, where it lies, how many rows stand before its own, and how many it has."""
+    """A file of the table: its number, where it lies, how many rows stand before its own, and how many it has.
+
+    state: what changes when the file is written to.
+    """
 
     number: int
     location: str
+    state: tuple[int, int]
     before: int
     rows: int
 
@@ -62,10 +66,9 @@ def main() -> None:
         for folder in [work.scratch, *([aside / f"{split}.parquet" for split in SPLITS] if source.folder else [])]:
             folder.mkdir(parents=True)
         surveys = engine.map(partial(survey_file, work), enumerate(source.files))
-        paths, rows, counts = zip(*surveys, strict=True)
-        parts = [
-            Part(*each) for each in zip(range(len(rows)), paths, np.cumsum([0, *rows]).tolist(), rows, strict=False)
-        ]
+        paths, states, rows, counts = zip(*surveys, strict=True)
+        before = np.cumsum([0, *rows]).tolist()[:-1]
+        parts = [Part(*each) for each in zip(range(len(rows)), paths, states, before, rows, strict=True)]
         save(work.scratch / "counts.npy", np.array(counts))
         straddling = engine.fold(partial(settle_bucket, work), add, range(work.buckets))
         census = engine.fold(partial(write_file, work), add, parts)
@@ -89,20 +92,27 @@ def main() -> None:
     )
 
 
-def survey_file(work: Work, file: tuple[int, str]) -> tuple[str, int, np.ndarray]:
+def survey_file(work: Work, file: tuple[int, str]) -> tuple[str, tuple[int, int], int, np.ndarray]:
     """Leave the rows of a file that could be used, in order of their buckets.
 
-    Returns where the file lies from now on, how many rows it has, and how many each bucket has of them.
+    Returns where the file lies from now on, its state, how many rows it has, and how many each bucket has of them.
     """
     number, location = file
     data, settings = work.data, work.settings
     path = local_copy(location, work.scratch / str(number), data.url_timeout, data.url_max_mb)
+    state = state_of(path)
     rows = bar(read_table(path, data).rows, desc="read", unit=" rows", leave=False)
     given = data.split_column is not None
     read, usable = survey(rows, settings.valid_share, settings.test_share, settings.salt, given)
     usable, counts = by_bucket(usable, work.buckets)
     save(work.scratch / f"usable-{number}.npy", usable)
-    return str(path), read, counts
+    return str(path), state, read, counts
+
+
+def state_of(path: Path) -> tuple[int, int]:
+    """Size and time of the last change."""
+    found = path.stat()
+    return found.st_size, found.st_mtime_ns
 
 
 def settle_bucket(work: Work, bucket: int) -> int:
@@ -110,8 +120,11 @@ def settle_bucket(work: Work, bucket: int) -> int:
     counts = load(work.scratch / "counts.npy")
     starts = np.cumsum(counts, axis=1) - counts
     files = enumerate(zip(starts[:, bucket], counts[:, bucket], strict=True))
-    slices = [load(work.scratch / f"usable-{number}.npy")[start : start + count] for number, (start, count) in files]
-    rows = np.concatenate(slices)
+    # Copied, for each that is mapped holds a file open.
+    slices = (
+        np.array(load(work.scratch / f"usable-{number}.npy")[start : start + count]) for number, (start, count) in files
+    )
+    rows = np.concatenate(list(slices))
     standings = settle(rows)
     save(work.scratch / f"standings-{bucket}.npy", standings)
     return overlap(rows[standings >= 0])
@@ -123,7 +136,7 @@ def standings_of(work: Work, part: Part) -> tuple[np.ndarray, np.ndarray]:
     starts = np.cumsum(counts, axis=0) - counts
     usable = load(work.scratch / f"usable-{part.number}.npy")
     found = [
-        load(work.scratch / f"standings-{bucket}.npy")[start : start + count]
+        np.array(load(work.scratch / f"standings-{bucket}.npy")[start : start + count])
         for bucket, (start, count) in enumerate(zip(starts[part.number], counts[part.number], strict=True))
     ]
     standings, splits = np.full(part.rows, UNUSABLE, np.int8), np.zeros(part.rows, np.int8)
@@ -157,6 +170,8 @@ def write_file(work: Work, part: Part) -> Census:
             else:
                 number, text, rating, split, truth, _, slices = verdict
                 writers[split].add(number, text, rating, slices, truth)
+        if state_of(Path(part.location)) != part.state:
+            raise UserError(f"{part.location}: changed while it was read; run again when it is complete")
     census.add_table(table)
     return census
 

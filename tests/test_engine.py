@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from functools import partial
 from operator import add
 
+import numpy as np
 import pandas as pd
 import psutil
 import pytest
@@ -24,6 +25,7 @@ from src.domain import SPLITS
 from src.engine import Local, open_engine
 from src.errors import UserError
 from src.params import Engine
+from stages import prepare
 from tests.conftest import ROOT, SMALL, changed_params
 
 pytest.importorskip("distributed")
@@ -92,13 +94,13 @@ def write_files(table, folder, sizes):
     for number, size in enumerate(sizes):
         # A file of JSON lines without a line has no columns.
         ending = list(formats)[number % len(formats)] if size else "csv"
-        formats[ending](table[start : start + size], folder / f"{number}.{ending}")
+        formats[ending](table[start : start + size], folder / f"{number:0{len(str(len(sizes) - 1))}}.{ending}")
         start += size
     assert start == len(table)
 
 
-def run_stages(folder, path, changes, stages=STAGES, meanwhile=lambda process: None):
-    """Run stages over some data in a folder of their own; `meanwhile` is given the process of each."""
+def run_stages(folder, path, changes, stages=STAGES, meanwhile=lambda process: None, program=None):
+    """Run stages, or a program, over some data in a folder of their own; `meanwhile` is given the process of each."""
     for code in ("src", "stages"):
         shutil.copytree(ROOT / code, folder / code, ignore=shutil.ignore_patterns("__pycache__"))
     YAML().dump(changed_params(SMALL | {"data.path": str(path)} | changes), folder / "params.yaml")
@@ -107,6 +109,8 @@ def run_stages(folder, path, changes, stages=STAGES, meanwhile=lambda process: N
         if not changes:
             # Who stays on one machine imports nothing of it.
             command[1:] = ["-c", f"import sys, stages.{stage} as s; s.main(); assert not {UNSEEN} & set(sys.modules)"]
+        if program:
+            command[1:] = ["-c", program]
         process = subprocess.Popen(command, cwd=folder, stderr=subprocess.PIPE, text=True, env=ALONE)
         meanwhile(process)
         assert process.wait(timeout=120) == 0, process.stderr.read()
@@ -149,14 +153,7 @@ def check_same_reviews(folder, project):
 
 
 def test_many_files_are_the_same_reviews_as_one(project, files, made_here):
-    for split in SPLITS:
-        for stage in ("prepare", "clean"):
-            path = f"data/{stage}/{split}.parquet"
-            pd.testing.assert_frame_equal(pd.read_parquet(made_here / path), pd.read_parquet(project.path / path))
-    ours, expected = files_of(made_here), files_of(project.path)
-    for name in ours:
-        if name.startswith("data/encode/") or name in ("metrics/encode.json", "data/prepare/rejects.csv"):
-            assert ours[name] == expected[name], name
+    check_same_reviews(made_here, project)
     named = pd.read_csv(made_here / "data/prepare/files.csv")
     assert named.file.tolist() == sorted(path.name for path in files.iterdir())
     assert named["rows"].tolist() == [3, 0, 190, 207, 100]
@@ -171,6 +168,31 @@ def test_one_file_and_two_files_of_a_folder(project, table, tmp_path, sizes):
     for split in SPLITS:
         path = f"data/prepare/{split}.parquet"
         pd.testing.assert_frame_equal(pd.read_parquet(folder / path), pd.read_parquet(project.path / path))
+
+
+def test_more_files_than_a_process_may_hold_open(project, table, tmp_path):
+    write_files(table, tmp_path / "files", [2] * 250)
+    program = "import resource as r, stages.prepare as s; r.setrlimit(r.RLIMIT_NOFILE, (100, 100)); s.main()"
+    folder = run_stages(tmp_path / "run", tmp_path / "files", {}, ["prepare"], program=program)
+    path = "data/prepare/train.parquet"
+    pd.testing.assert_frame_equal(pd.read_parquet(folder / path), pd.read_parquet(project.path / path))
+
+
+def test_a_file_that_changed_since_it_was_looked_at_is_refused(make_params, tmp_path):
+    params = make_params({"data.slice_columns": []})
+    path, scratch = tmp_path / "reviews.csv", tmp_path / "scratch"
+    scratch.mkdir()
+    path.write_text("content,score\ngood,5\n", encoding="utf-8")
+    work = prepare.Work(params.data, params.prepare, tmp_path, scratch, 1, folder=False)
+    found, state, rows, counts = prepare.survey_file(work, (0, str(path)))
+    prepare.save(scratch / "counts.npy", np.array([counts]))
+    prepare.settle_bucket(work, 0)
+    part = prepare.Part(0, found, state, 0, rows)
+    assert prepare.write_file(work, part).summary()["rows"]["used"] == 1
+    with path.open("a", encoding="utf-8") as file:
+        file.write("bad,1\n")
+    with pytest.raises(UserError, match=r"reviews\.csv: changed while it was read"):
+        prepare.write_file(work, part)
 
 
 def test_a_cluster_on_this_machine_writes_the_same_bytes(files, made_here, tmp_path):
@@ -288,6 +310,20 @@ def test_a_folder_is_scored_file_by_file(project, files, scored_alone, tmp_path,
     assert said.startswith("predict: 500 rows: ")
     assert {path.name: path.read_bytes() for path in (tmp_path / "scored").iterdir()} == scored_alone
     assert [path.name for path in tmp_path.iterdir()] == ["scored"]
+
+
+def test_a_bad_file_costs_none_of_the_others(project, files, scored_alone, tmp_path):
+    shutil.copytree(files, tmp_path / "files")
+    (tmp_path / "files/z.csv").write_text("other\n1\n", encoding="utf-8")
+    command = score(project, tmp_path / "files", "--output", tmp_path / "scored", "--resume")
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert "z.csv: no column content" in done.stderr
+    before = {path.name: path.stat().st_ino for path in (tmp_path / ".scored.partial").glob("[0-9]*")}
+    assert before.keys() == scored_alone.keys()
+    (tmp_path / "files/z.csv").unlink()
+    subprocess.run(command, cwd=ROOT, capture_output=True, check=True)
+    assert {path.name: path.stat().st_ino for path in (tmp_path / "scored").iterdir()} == before
 
 
 def test_finished_files_are_kept_and_changed_ones_are_not(project, files, scored_alone, tmp_path):
