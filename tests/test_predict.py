@@ -269,26 +269,44 @@ def test_killed_at_any_moment_it_goes_on_to_the_same_bytes(project, table):
     print(f"{len(kept)} of {KILLS} killed, with {kept} parts of 50 done")
 
 
-def interrupted(project, table, number):
-    """The folder of a run that was interrupted when it had some parts."""
-    arguments = command(project, table, "--output", table.with_name("out.csv"), chunk=100)
-    process = subprocess.Popen(arguments, cwd=ROOT, stderr=subprocess.PIPE)
+INTERRUPTED = """
+import os, signal
+from itertools import count
+from src import scored_tables
+from commands.predict import *
+
+scored_tables.CHUNK = 100
+written, write = count(), scored_tables.CsvTable.write
+
+def write_two(*given, **more):
+    if next(written) == 2:
+        os.kill(os.getpid(), signal.SIGINT)
+    write(*given, **more)
+
+scored_tables.CsvTable.write = write_two
+run(main)
+"""
+
+
+def interrupted(project, table):
+    """The folder of a run that was interrupted when it had two parts."""
+    command = [sys.executable, "-c", INTERRUPTED, table, "--output", table.with_name("out.csv")]
+    command += ["--model", project.path / "models/export"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, check=False)
+    assert done.stderr == b"error: interrupted\n"
     folder = table.with_name(".out.csv.partial")
-    while len(list(folder.glob("*.part"))) < number:
-        assert process.poll() is None
-    process.send_signal(signal.SIGINT)
-    assert process.communicate()[1] == b"error: interrupted\n"
+    assert len(list(folder.glob("*.part"))) == 2
     return folder
 
 
 def test_parts_of_the_same_work_are_used_and_of_other_work_are_not(project, table):
     output = table.with_name("out.csv")
-    first = interrupted(project, table, 2) / "00000000.part"
+    first = interrupted(project, table) / "00000000.part"
     first.write_bytes(first.read_bytes() + b"used again\n")
     predict(project, table, "--output", output, "--resume", chunk=100)
     assert b"used again" in output.read_bytes()
     for arguments, change in ((["--resume"], b"5000,great app\n"), ([], b"")):
-        first = interrupted(project, table, 2) / "00000000.part"
+        first = interrupted(project, table) / "00000000.part"
         first.write_bytes(first.read_bytes() + b"used again\n")
         with table.open("ab") as file:
             file.write(change)
