@@ -275,6 +275,7 @@ from itertools import count
 from src import scored_tables
 from commands.predict import *
 
+signal.signal(signal.SIGINT, signal.default_int_handler)  # which a shell's background job ignores
 scored_tables.CHUNK = 100
 written, write = count(), scored_tables.CsvTable.write
 
