@@ -226,7 +226,8 @@ def _parquet_rows(path: Path, data: Data) -> Iterator[Row]:
         columns = _columns(path, table.schema_arrow.names, data)
         wanted = list(dict.fromkeys(name for part in columns for name in part if name is not None))
         number = 0
-        for batch in table.iter_batches(columns=wanted):
+        # Threads of Arrow's that still hold a Python file when the interpreter ends abort it (apache/arrow#33975).
+        for batch in table.iter_batches(columns=wanted, use_threads=False):
             for cells in zip(*(batch.column(name).to_pylist() for name in wanted), strict=True):
                 number += 1
                 yield _row(number, dict(zip(wanted, cells, strict=True)).get, columns)
