@@ -20,12 +20,11 @@ from hashlib import file_digest, md5
 from pathlib import Path
 
 import psutil
-from ruamel.yaml import YAML
 
 from benchmarks.growth import change, clone
 from src.synthesis import synthesize
+from stages.synthesize import read_clauses
 
-CLAUSES = Path("src/clauses.yaml")
 MODEL = Path("models/export")
 PAUSE = 0.1
 """Seconds between two looks at the memory of the workers."""
@@ -67,10 +66,9 @@ def generate(folder: Path, reviews: int, partitions: int, workers: int) -> int:
 
 def generate_file(folder: Path, number: int, reviews: int) -> int:
     """Write one file."""
-    clauses = YAML(typ="safe", pure=True).load(CLAUSES.read_text(encoding="utf-8"))
     with (folder / f"{number:05}.csv").open("w", encoding="utf-8", newline="") as file:
         writer = None
-        for review in synthesize(clauses, reviews, seed=1 + number):
+        for review in synthesize(read_clauses(), reviews, seed=1 + number):
             writer = writer or csv.DictWriter(file, review, lineterminator="\n")
             if not file.tell():
                 writer.writeheader()

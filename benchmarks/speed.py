@@ -21,7 +21,6 @@ import pandas as pd
 import tensorflow as tf
 import torch
 from nltk.stem.snowball import SnowballStemmer
-from ruamel.yaml import YAML
 from safetensors.torch import load_file
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
@@ -40,6 +39,7 @@ from src.scoring import Scorer
 from src.synthesis import synthesize
 from src.tokenizer import Tokenizer
 from src.vocabulary import FIRST_WORD, UNKNOWN
+from stages.synthesize import read_clauses
 
 EXPORTED = Path("models/export")
 FILE_REVIEWS, FILE_SEED = 100_000, 2
@@ -133,10 +133,9 @@ def score(params: Params, rounds: int) -> None:
 
 def predict_file(params: Params, rounds: int) -> None:
     """From a CSV file of new reviews to one with their stars: the command, and peers by pandas."""
-    clauses = YAML(typ="safe", pure=True).load(Path("src/clauses.yaml").read_text(encoding="utf-8"))
     with tempfile.TemporaryDirectory() as folder:
         source, target = Path(folder, "reviews.csv"), Path(folder, "scored.csv")
-        pd.DataFrame(synthesize(clauses, FILE_REVIEWS, FILE_SEED)).to_csv(source, index=False)
+        pd.DataFrame(synthesize(read_clauses(), FILE_REVIEWS, FILE_SEED)).to_csv(source, index=False)
 
         def command() -> None:
             arguments = [sys.executable, "-m", "commands.predict", str(source), "--output", str(target)]

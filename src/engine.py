@@ -99,13 +99,13 @@ class Dask:
     def map(self, function: Callable[[T], R], items: Iterable[T]) -> list[R]:
         futures = self._start(function, items)
         self._watch(list(futures))
-        return [pickle.loads(packed) for packed in self.client.gather(futures)]  # noqa: S301
+        return [pickle.loads(packed) for packed in self.client.gather(futures)]  # noqa: S301, our own workers
 
     def fold(self, function: Callable[[T], R], merge: Callable[[R, R], R], items: Iterable[T]) -> R:
         futures = self._start(function, items)
         root = self._merged(self._task(merge), futures)
         self._watch(futures)
-        return pickle.loads(root.result())  # noqa: S301
+        return pickle.loads(root.result())  # noqa: S301, our own workers
 
     def _merged(self, task: Callable[..., bytes], futures: list[Any]) -> Any:
         while len(futures) > 1:
@@ -146,6 +146,6 @@ class Dask:
                 importlib.invalidate_caches()
                 os.environ["REVIEWS_CODE"] = code
             os.chdir(folder)
-            return cloudpickle.dumps(pickle.loads(packed)(*map(pickle.loads, given)))  # noqa: S301
+            return cloudpickle.dumps(pickle.loads(packed)(*map(pickle.loads, given)))  # noqa: S301, the stage's own
 
         return task

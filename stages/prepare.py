@@ -119,12 +119,7 @@ def settle_bucket(work: Work, bucket: int) -> int:
     """Leave how the rows of a bucket stand, over all files in order; count the texts that stand in two splits."""
     counts = load(work.scratch / "counts.npy")
     starts = np.cumsum(counts, axis=1) - counts
-    files = enumerate(zip(starts[:, bucket], counts[:, bucket], strict=True))
-    # Copied, for each that is mapped holds a file open.
-    slices = (
-        np.array(load(work.scratch / f"usable-{number}.npy")[start : start + count]) for number, (start, count) in files
-    )
-    rows = np.concatenate(list(slices))
+    rows = gather(work.scratch, "usable", starts[:, bucket], counts[:, bucket])
     standings = settle(rows)
     save(work.scratch / f"standings-{bucket}.npy", standings)
     return overlap(rows[standings >= 0])
@@ -135,14 +130,19 @@ def standings_of(work: Work, part: Part) -> tuple[np.ndarray, np.ndarray]:
     counts = load(work.scratch / "counts.npy")
     starts = np.cumsum(counts, axis=0) - counts
     usable = load(work.scratch / f"usable-{part.number}.npy")
-    found = [
-        np.array(load(work.scratch / f"standings-{bucket}.npy")[start : start + count])
-        for bucket, (start, count) in enumerate(zip(starts[part.number], counts[part.number], strict=True))
-    ]
     standings, splits = np.full(part.rows, UNUSABLE, np.int8), np.zeros(part.rows, np.int8)
-    standings[usable["row"]] = np.concatenate(found)
+    standings[usable["row"]] = gather(work.scratch, "standings", starts[part.number], counts[part.number])
     splits[usable["row"]] = usable["split"]
     return standings, splits
+
+
+def gather(folder: Path, name: str, starts: np.ndarray, counts: np.ndarray) -> np.ndarray:
+    """Join `counts` rows from `starts` on of the files name-0.npy, name-1.npy, ..."""
+    slices = enumerate(zip(starts, counts, strict=True))
+    # Copied, for each that is mapped holds a file open.
+    return np.concatenate(
+        [np.array(load(folder / f"{name}-{at}.npy")[start : start + count]) for at, (start, count) in slices]
+    )
 
 
 def write_file(work: Work, part: Part) -> Census:

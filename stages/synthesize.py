@@ -8,7 +8,7 @@ from ruamel.yaml import YAML
 from src.errors import run
 from src.files import replacing
 from src.params import read_params
-from src.synthesis import synthesize
+from src.synthesis import Clauses, synthesize
 
 CLAUSES = Path("src/clauses.yaml")
 CORPUS = Path("data/raw/reviews.csv")
@@ -16,8 +16,7 @@ CORPUS = Path("data/raw/reviews.csv")
 
 def main() -> None:
     params = read_params(Path("params.yaml"))
-    clauses = YAML(typ="safe", pure=True).load(CLAUSES.read_text(encoding="utf-8"))
-    reviews = synthesize(clauses, params.synthesize.reviews, params.synthesize.seed)
+    reviews = synthesize(read_clauses(), params.synthesize.reviews, params.synthesize.seed)
     with replacing(CORPUS) as aside, aside.open("w", encoding="utf-8", newline="") as file:
         first = next(reviews)
         writer = csv.DictWriter(file, first, lineterminator="\n")
@@ -25,6 +24,11 @@ def main() -> None:
         writer.writerow(first)
         writer.writerows(reviews)
     print(f"synthesize: {params.synthesize.reviews} reviews in {CORPUS}")
+
+
+def read_clauses() -> Clauses:
+    """The words that reviews are made of."""
+    return YAML(typ="safe", pure=True).load(CLAUSES.read_text(encoding="utf-8"))
 
 
 if __name__ == "__main__":
