@@ -1,6 +1,5 @@
 """Which words carry no meaning in a review, by language."""
 
-from sklearn.feature_extraction.text import ENGLISH_STOP_WORDS
 from stop_words import get_stop_words
 
 from src.cleaning import FunctionWords
@@ -54,5 +53,8 @@ def function_words(language: Language) -> FunctionWords:
 
     The English list of stop-words is not used: it holds good, great, best and useless.
     """
-    stop = ENGLISH_STOP_WORDS if language == "english" else get_stop_words(language)
-    return FunctionWords(frozenset(stop), KEPT[language])
+    if language != "english":
+        return FunctionWords(frozenset(get_stop_words(language)), KEPT[language])
+    from sklearn.feature_extraction.text import ENGLISH_STOP_WORDS  # half a second
+
+    return FunctionWords(ENGLISH_STOP_WORDS, KEPT[language])

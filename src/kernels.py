@@ -2,8 +2,6 @@
 
 import os
 import platform
-import subprocess
-import sys
 
 # What every x86-64 CPU with AVX2 has, Intel and AMD alike. MKL's own AVX2 mode is left out: the two differ there.
 PORTABLE = {
@@ -15,15 +13,10 @@ PORTABLE = {
 }
 
 
-def use_portable_kernels() -> None:
-    """Start this process again with kernels that give the same bytes on every x86-64 CPU with AVX2.
+def choose_kernels(portable: bool) -> None:
+    """Have the numeric libraries, if `portable`, choose kernels with the same bytes on every x86-64 CPU with AVX2.
 
-    The libraries read the environment once, when they are imported, hence the new start. Other kinds of CPU go on as
-    they are.
+    They read the environment once, when they are imported: call it before. Other kinds of CPU go on as they are.
     """
-    if PORTABLE.items() <= os.environ.items() or platform.machine() not in ("x86_64", "AMD64"):
-        return
-    sys.stdout.flush()
-    if sys.platform == "win32":  # where exec would return to `dvc` before the work is done
-        sys.exit(subprocess.run(sys.orig_argv, env=os.environ | PORTABLE, check=False).returncode)
-    os.execve(sys.executable, sys.orig_argv, os.environ | PORTABLE)
+    if portable and platform.machine() in ("x86_64", "AMD64"):
+        os.environ.update(PORTABLE)

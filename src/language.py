@@ -72,8 +72,8 @@ class LanguageModel(nn.Module):
         places = (torch.cumsum(present, dim=0) - 1)[following]
         stands_for = torch.zeros(len(candidates), device=states.device)
         stands_for[len(candidates) - len(drawn) :] = math.log(len(rest) / len(drawn))  # padding is always there
-        logits = functional.linear(states, self.embedding(candidates), self.bias[candidates])
-        return functional.cross_entropy(logits.float() + stands_for, places, reduction="none")
+        logits = functional.linear(states, self.embedding(candidates), self.bias[candidates] + stands_for)
+        return functional.cross_entropy(logits.float(), places, reduction="none")
 
     def _full_surprise(self, states: Tensor, following: Tensor) -> Tensor:
         logits = functional.linear(states, self.embedding.weight, self.bias)

@@ -255,5 +255,5 @@ def be_deterministic(threads: int) -> None:
     """Make equal inputs give equal bytes: a fixed number of threads, and no operation that depends on their order."""
     os.environ["CUBLAS_WORKSPACE_CONFIG"] = ":4096:8"
     torch.set_num_threads(threads)
-    torch.use_deterministic_algorithms(True)
+    torch.set_deterministic_debug_mode("error")
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined] # nothing here reads it

@@ -2,16 +2,20 @@
 
 from pathlib import Path
 
+from src.errors import run
+from src.kernels import choose_kernels
+from src.params import read_params
+
+if __name__ == "__main__":  # before the imports below, with which libraries choose kernels
+    run(lambda: choose_kernels(read_params(Path("params.yaml")).train.portable))
+
 import pandas as pd
 from sklearn.preprocessing import LabelEncoder
 from threadpoolctl import threadpool_limits
 
 from src.baselines import Texts, logistic_regressions, majority
 from src.domain import STARS
-from src.errors import run
 from src.files import replacing
-from src.kernels import use_portable_kernels
-from src.params import read_params
 
 INPUT = Path("data/prepare")
 OUTPUT = Path("data/baseline")
@@ -19,8 +23,6 @@ OUTPUT = Path("data/baseline")
 
 def main() -> None:
     params = read_params(Path("params.yaml"))
-    if params.train.portable:
-        use_portable_kernels()
     labels = LabelEncoder().fit(STARS)
 
     def read(split: str) -> Texts:

@@ -2,13 +2,19 @@
 
 from pathlib import Path
 
+from src.errors import run
+from src.kernels import choose_kernels
+from src.params import Model, read_params
+
+if __name__ == "__main__":  # before the imports below, with which libraries choose kernels
+    run(lambda: choose_kernels(read_params(Path("params.yaml")).train.portable))
+
 import numpy as np
 import pandas as pd
 from safetensors.torch import load_file
 
 from src.decisions import decide
 from src.domain import TRUTH
-from src.errors import run
 from src.evaluation import (
     confusion_table,
     decision_table,
@@ -21,10 +27,8 @@ from src.evaluation import (
 )
 from src.explanation import word_effects
 from src.files import read_json, replacing, spreadsheet_safe, write_csv, write_json
-from src.kernels import use_portable_kernels
 from src.metrics import outcome
 from src.model import ReviewModel
-from src.params import Model, read_params
 from src.rating import predict
 from src.reviews import Reviews, load_reviews
 from src.seeds import seed_for
@@ -43,8 +47,6 @@ PLOTS = Path("plots/evaluate")
 
 def main() -> None:
     params = read_params(Path("params.yaml"))
-    if params.train.portable:
-        use_portable_kernels()
     settings = params.evaluate
     be_deterministic(params.train.threads)
     stars = read_json(ENCODED / "stars.json")

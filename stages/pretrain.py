@@ -7,6 +7,13 @@ import os
 from collections import Counter
 from pathlib import Path
 
+from src.errors import UserError, run
+from src.kernels import choose_kernels
+from src.params import Params, read_params
+
+if __name__ == "__main__":  # before the imports below, with which libraries choose kernels
+    run(lambda: choose_kernels(read_params(Path("params.yaml")).train.portable))
+
 import numpy as np
 import torch
 from safetensors.torch import save
@@ -15,15 +22,12 @@ from src.checkpoints import resumable
 from src.cleaning import make_cleaner
 from src.curves import Curves
 from src.domain import SPLITS, text_digest
-from src.errors import UserError, run
 from src.extra import encode_extra, joined
 from src.files import replacing, write_json
 from src.fingerprints import fingerprint
 from src.function_words import function_words
-from src.kernels import use_portable_kernels
 from src.language import Language, LanguageModel
 from src.model import start_from
-from src.params import Params, read_params
 from src.review_files import read_parts
 from src.reviews import Reviews, load_reviews
 from src.seeds import seed_for
@@ -43,8 +47,6 @@ SCRATCH = Path(os.environ.get("DVC_ROOT", ".")) / ".checkpoints"  # as in train
 
 def main() -> None:
     params = read_params(Path("params.yaml"))
-    if params.train.portable:
-        use_portable_kernels()
     be_deterministic(params.train.threads)
     settings = params.pretrain
     seed = seed_for(params.base.seed, "pretrain")
@@ -93,8 +95,10 @@ def write_empty_curves() -> None:
 def read_extra(params: Params, ids: dict[str, int]) -> tuple[Reviews, Counter[str]]:
     """Read the reviews beside the table, if there are any; the columns are those of the table, but for the rating."""
     paths = files_at(Path(params.pretrain.extra_path))
+    if not paths:
+        return encode_extra([], set(), str, ids, params.encode.max_length)
     known: set[bytes] = set()
-    for split in SPLITS if paths else ():
+    for split in SPLITS:
         for part in read_parts(PREPARED / f"{split}.parquet"):
             known.update(map(text_digest, part.column("text").to_pylist()))
     # The table reader wants two columns; the second is not looked at.
@@ -102,8 +106,7 @@ def read_extra(params: Params, ids: dict[str, int]) -> tuple[Reviews, Counter[st
     rows = (row for path in paths for row in read_table(path, data).rows)
     clean = make_cleaner(data.language, params.clean, function_words(data.language))
     extra, counts = encode_extra(rows, known, clean, ids, params.encode.max_length)
-    if paths:
-        print(f"pretrain: more reviews from {params.pretrain.extra_path}: {dict(counts)}")
+    print(f"pretrain: more reviews from {params.pretrain.extra_path}: {dict(counts)}")
     return extra, counts
 
 

@@ -3,19 +3,23 @@
 import os
 from pathlib import Path
 
+from src.errors import run
+from src.kernels import choose_kernels
+from src.params import Params, read_params
+
+if __name__ == "__main__":  # before the imports below, with which libraries choose kernels
+    run(lambda: choose_kernels(read_params(Path("params.yaml")).train.portable))
+
 import numpy as np
 import torch
 from safetensors.torch import load_file, save
 
 from src.checkpoints import resumable
 from src.curves import Curves
-from src.errors import run
 from src.files import read_json, replacing, write_json
 from src.fingerprints import fingerprint
-from src.kernels import use_portable_kernels
 from src.launching import launch
 from src.model import ReviewModel
-from src.params import Params, read_params
 from src.ranks import group, is_first, is_launched, world
 from src.rating import Rating
 from src.reviews import load_reviews
@@ -35,8 +39,6 @@ SCRATCH = Path(os.environ.get("DVC_ROOT", ".")) / ".checkpoints"
 
 def main() -> None:
     params = read_params(Path("params.yaml"))
-    if params.train.portable:
-        use_portable_kernels()
     if params.train.processes > 1 and not is_launched():
         launch(params.train.processes)
         return

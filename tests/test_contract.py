@@ -35,9 +35,11 @@ def reached_modules(path):
 
 
 def chain(node):
-    """The names of a.b.c, or nothing for another expression."""
+    """The names of a.b.c, with params for what read_params gives; nothing for another expression."""
     if isinstance(node, ast.Name):
         return [node.id]
+    if isinstance(node, ast.Call) and chain(node.func) == ["read_params"]:
+        return ["params"]
     return [*chain(node.value), node.attr] if isinstance(node, ast.Attribute) and chain(node.value) else []
 
 
