@@ -47,6 +47,14 @@ spaces:
 """
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Keep the tests of a file in one process, and in one those of all files that take the costly experiments."""
+    for item in items:
+        shared = "experiments" in getattr(item, "fixturenames", ())
+        item.add_marker(pytest.mark.xdist_group("experiments" if shared else item.path.stem))
+
+
 def changed_params(changes: dict[str, Any]) -> dict[str, Any]:
     """The content of params.yaml with some keys (section.key) changed."""
     raw = YAML(typ="safe", pure=True).load(ROOT / "params.yaml")

@@ -171,8 +171,8 @@ def test_one_file_and_two_files_of_a_folder(project, table, tmp_path, sizes):
 
 
 def test_more_files_than_a_process_may_hold_open(project, table, tmp_path):
-    write_files(table, tmp_path / "files", [2] * 250)
-    program = "import resource as r, stages.prepare as s; r.setrlimit(r.RLIMIT_NOFILE, (100, 100)); s.main()"
+    write_files(table, tmp_path / "files", [4] * 125)
+    program = "import resource as r, stages.prepare as s; r.setrlimit(r.RLIMIT_NOFILE, (60, 60)); s.main()"
     folder = run_stages(tmp_path / "run", tmp_path / "files", {}, ["prepare"], program=program)
     path = "data/prepare/train.parquet"
     pd.testing.assert_frame_equal(pd.read_parquet(folder / path), pd.read_parquet(project.path / path))

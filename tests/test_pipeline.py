@@ -14,7 +14,7 @@ from ruamel.yaml import YAML
 from safetensors.numpy import load_file
 
 from src.domain import SPLITS
-from tests.conftest import SMALL, Project, copy_project
+from tests.conftest import SMALL, Project, copy_of, copy_project
 
 
 def read_json(project, name):
@@ -143,9 +143,8 @@ def test_a_url_is_a_dependency(project: Project, tmp_path):
     pd.testing.assert_frame_equal(pd.read_parquet(other.path / "data/prepare/test.parquet"), expected)
 
 
-def test_unrated_reviews_and_word_vectors_help_but_no_text_that_is_tested_on(tmp_path):
-    project = copy_project(tmp_path)
-    project.run("dvc", "repro", "prepare")
+def test_unrated_reviews_and_word_vectors_help_but_no_text_that_is_tested_on(project: Project, tmp_path):
+    project = copy_of(project, tmp_path)
     test_texts = pd.read_parquet(project.path / "data/prepare/test.parquet").text
     lines = [{"content": text} for text in [*test_texts, "no stars here but words", "No stars here but words"]]
     (project.path / "data/extra/more.jsonl").write_text("\n".join(map(json.dumps, lines)), encoding="utf-8")
@@ -159,8 +158,8 @@ def test_unrated_reviews_and_word_vectors_help_but_no_text_that_is_tested_on(tmp
     assert "pretrain: vectors for " in said
 
 
-def test_pretraining_can_be_left_out(tmp_path):
-    project = copy_project(tmp_path)
+def test_pretraining_can_be_left_out(project: Project, tmp_path):
+    project = copy_of(project, tmp_path)
     project.run("dvc", "exp", "run", "-S", "pretrain.epochs=0", "evaluate")
     assert load_file(project.path / "models/pretrain/model.safetensors") == {}
     metrics = read_json(project, "metrics/pretrain.json")
