@@ -6,6 +6,7 @@ Apart from benchmarks.speed because a process inherits the peak memory of the on
 """
 
 import argparse
+import json
 import os
 import statistics
 import subprocess
@@ -70,19 +71,24 @@ def growth(rounds: int) -> None:
 
 def learning(rounds: int) -> None:
     """Seconds and peak memory of the stages that learn and measure, for one epoch; each once."""
-    reviews = GROWTH[1]
-    changes: dict[str, dict[str, object]] = {"synthesize": {"reviews": reviews}, "pretrain": {"epochs": 1}}
-    print(f"\n### one epoch, {reviews:,} reviews\n")
-    print("| stage | seconds | seconds for 1,000,000 | peak MB |\n|---|---|---|---|", flush=True)
     with clone() as folder:
-        change(folder, changes | {"train": {"epochs": 1}})
-        for stage in (*STAGES, "export"):
+        change(folder, {"synthesize": {"reviews": GROWTH[1]}, "pretrain": {"epochs": 1}, "train": {"epochs": 1}})
+        for stage in STAGES[:4]:
+            run(folder, "-m", f"stages.{stage}")
+        used = json.loads((folder / "metrics/data.json").read_text(encoding="utf-8"))["rows"]["used"]
+        print(f"\n### one epoch, {used:,} reviews\n")
+        print("| stage | seconds | seconds for 1,000,000 | peak MB |\n|---|---|---|---|", flush=True)
+
+        def measure(stage: str, how: str = "") -> None:
             seconds, peak = run(folder, "-m", f"stages.{stage}")
-            if stage in STAGES[4:] or stage == "export":
-                print(f"| {stage} | {seconds:.1f} | {seconds / reviews * 1_000_000:.0f} | {peak:.0f} |", flush=True)
-        change(folder, {"train": {"processes": 2}})
-        seconds, _ = run(folder, "-m", "stages.train")
-        print(f"| train, two processes | {seconds:.1f} | {seconds / reviews * 1_000_000:.0f} | |")
+            print(f"| {stage}{how} | {seconds:.1f} | {seconds / used * 1_000_000:.0f} | {peak:.0f} |", flush=True)
+
+        for stage in (*STAGES[4:], "export"):
+            measure(stage)
+        for batch_size in (64, 1024):
+            for processes in (1, 2):
+                change(folder, {"train": {"batch_size": batch_size, "processes": processes}})
+                measure("train", f", {batch_size} reviews a batch, {processes} processes")
 
 
 def change(folder: Path, changes: dict[str, dict[str, object]]) -> None:
