@@ -85,7 +85,8 @@ def test_a_second_run_has_nothing_to_do_and_a_forced_one_gives_the_same_bytes(pr
     assert project.changed_files() == set()
 
 
-def test_an_experiment_in_a_folder_of_its_own_can_be_compared(project: Project):
+def test_an_experiment_in_a_folder_of_its_own_can_be_compared(project: Project, tmp_path):
+    project = copy_of(project, tmp_path)
     project.run("dvc", "exp", "run", "--temp", "--name", "rnn", "-S", "model.cell=rnn", "-S", "train.lr=0.001")
     assert project.changed_files() == set()
     shown = json.loads(project.run("dvc", "metrics", "diff", "HEAD", "rnn", "--json"))
