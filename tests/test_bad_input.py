@@ -251,6 +251,17 @@ def test_a_full_disk(project, tmp_path, stage):
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.parametrize("length", [1, 100_000])
+def test_whoever_stops_reading_is_told_nothing(length):
+    reading, writing = os.pipe()
+    os.close(reading)
+    program = f"from src.errors import run; run(lambda: print('a' * {length}))"
+    command = [sys.executable, "-c", program]
+    done = subprocess.run(command, cwd=ROOT, stdout=writing, stderr=subprocess.PIPE, check=False)
+    os.close(writing)
+    assert (done.returncode, done.stderr) == (1, b"")
+
+
 def test_tabs_in_params(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     Path("params.yaml").write_text((ROOT / "params.yaml").read_text(encoding="utf-8").replace("  seed", "\tseed"))
