@@ -14,7 +14,7 @@ import sys
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from functools import lru_cache, partial
+from functools import partial
 from operator import add
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -28,7 +28,7 @@ from src.fingerprints import fingerprint
 from src.params import Engine
 from src.progress import bar
 from src.scored_tables import Chunk, ScoredTable, open_table
-from src.scoring import Scorer, md5
+from src.scoring import Scorer, kept_scorer, md5
 from src.sources import file_name, find_files, local_copy
 from src.tables import FORMATS, kind_of
 
@@ -154,12 +154,6 @@ def score_file(options: Options, job: tuple[str, Path], wait: bool = False) -> C
             with replacing(output) as aside:
                 table.join(aside, sorted(parts.glob(f"*{PART}")))
     return counts
-
-
-@lru_cache(maxsize=1)
-def kept_scorer(model: Path, work: str) -> Scorer:
-    """The model that the files share which one process scores; `work` names what lies there, should it change."""
-    return Scorer(model)
 
 
 def write_parts(folder: Path, table: ScoredTable, scorer: Scorer, explain: bool) -> Counter[str | None]:

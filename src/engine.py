@@ -42,9 +42,12 @@ def open_engine(settings: Settings) -> Iterator[Engine]:
     """Give the engine asked for, with a cluster on this machine where no address of another is given.
 
     Raises:
-        UserError: Dask is not installed, the scheduler or its workers do not answer, or workers die again and again.
+        UserError: an address is given without Dask, which is not installed, or whose scheduler or workers do not
+            answer, or die again and again.
     """
     if settings.name == "local":
+        if settings.scheduler:
+            raise UserError("engine.scheduler: is for engine.name: dask; set that, or take the address out")
         yield Local()
         return
     try:
@@ -60,7 +63,7 @@ def open_engine(settings: Settings) -> Iterator[Engine]:
                     threads_per_worker=1,
                     memory_limit=int(settings.memory * 1e9),
                     dashboard_address="127.0.0.1:0",
-                    silence_logs=logging.ERROR,
+                    silence_logs=logging.CRITICAL,
                 )
             )
             client = opened.enter_context(Client(address, timeout=PATIENCE))
@@ -68,7 +71,7 @@ def open_engine(settings: Settings) -> Iterator[Engine]:
         except (OSError, ValueError, RuntimeError) as error:  # a TimeoutError is an OSError
             place = settings.scheduler or "a cluster on this machine"
             raise UserError(
-                f"{place}: no Dask scheduler with workers answers ({error}); start it and try again"
+                f"{place}: no Dask scheduler with workers answers ({error}); start what is missing and try again"
             ) from None
         try:
             yield Dask(client)

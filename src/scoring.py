@@ -1,6 +1,7 @@
 """Stars for reviews by an exported model, without TensorFlow and PyTorch."""
 
 from collections.abc import Iterable, Iterator, Sequence
+from functools import lru_cache
 from hashlib import file_digest
 from itertools import chain
 from pathlib import Path
@@ -150,6 +151,12 @@ def _read_description(folder: Path) -> Description:
         if md5(folder / name) != digest:
             raise UserError(f"{folder / name}: not the file that {DESCRIPTION} describes; dvc repro export")
     return description
+
+
+@lru_cache(maxsize=1)
+def kept_scorer(model: Path, work: str) -> Scorer:
+    """The model that the files share which one process scores; `work` names what lies there, should it change."""
+    return Scorer(model)
 
 
 def _batches(lengths: np.ndarray, batch_size: int) -> Iterator[np.ndarray]:

@@ -30,7 +30,9 @@ class Source(NamedTuple):
 
 
 def find_files(location: str, option: str) -> Source:
-    """Find what lies at a path or URL: a file, or a folder's files in the order of their names, without dot files.
+    """Find what lies at a path or URL: a file, or a folder's files in the order of their names.
+
+    Those that begin with a dot or _ are left out: Spark marks so what is no data.
 
     Raises:
         UserError: there is nothing, or no file in it; `option` is what names the place.
@@ -38,10 +40,10 @@ def find_files(location: str, option: str) -> Source:
     if location.startswith(WEB):
         return Source([location], folder=False)
     folder, found = _listed_store(location) if "://" in location else _listed(Path(location))
-    kinds = {name: kind for name, kind in found.items() if not folder or file_name(name)[0] != "."}
+    kinds = {name: kind for name, kind in found.items() if not folder or file_name(name)[0] not in "._"}
     for name, kind in kinds.items():
         if kind != "file":
-            problem = "a folder, not a file" if kind == "directory" else "no such file"
+            problem = "a folder, whose files are not looked for" if kind == "directory" else "no such file"
             raise UserError(f"{name}: {problem}; {option} names the table of reviews")
     if not kinds:
         raise UserError(f"{location}: no file in it; {option} names the table of reviews")

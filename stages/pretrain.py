@@ -124,14 +124,14 @@ def read_vectors(params: Params, ids: dict[str, int]) -> dict[int, np.ndarray]:
 
 
 def files_at(place: Path) -> list[Path]:
-    """Give the file, or the files of a folder in the order of their names, those that begin with a dot left out.
+    """Give the file, or the files of a folder in the order of their names, those that begin with a dot or _ left out.
 
     Raises:
         UserError: there is no such place.
     """
     if not place.exists():
         raise UserError(f"{place}: no such file or folder; mend pretrain.extra_path or pretrain.vectors_path")
-    return [place] if place.is_file() else sorted(path for path in place.iterdir() if path.name[0] != ".")
+    return [place] if place.is_file() else sorted(path for path in place.iterdir() if path.name[0] not in "._")
 
 
 if __name__ == "__main__":

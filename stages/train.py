@@ -3,7 +3,7 @@
 import os
 from pathlib import Path
 
-from src.errors import run
+from src.errors import UserError, run
 from src.kernels import choose_kernels
 from src.params import Params, read_params
 
@@ -42,6 +42,11 @@ def main() -> None:
     if params.train.processes > 1 and not is_launched():
         launch(params.train.processes)
         return
+    if is_launched() and (started := int(os.environ["WORLD_SIZE"])) != params.train.processes:
+        raise UserError(
+            f"train.processes: {params.train.processes}, but {started} processes were started; set it to {started}, "
+            "for other numbers give other bytes, and dvc.lock names it"
+        )
     be_deterministic(params.train.threads)
     device = choose_device(params.train.device)
     with group(device):

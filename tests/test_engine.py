@@ -277,6 +277,9 @@ def test_what_goes_wrong_is_one_clear_line(monkeypatch):
     with pytest.raises(UserError, match="no Dask scheduler with workers answers"):  # noqa: SIM117
         with open_engine(settings(f"tcp://127.0.0.1:{free_port()}")):
             pass
+    with pytest.raises(UserError, match=r"is for engine\.name: dask"):  # noqa: SIM117
+        with open_engine(settings("tcp://127.0.0.1:1").model_copy(update={"name": "local"})):
+            pass
     with pytest.raises(UserError, match="file 0: mend it"), open_engine(settings()) as engine:
         engine.map(refuse, [0])
     with pytest.raises(UserError, match=r"more engine\.memory, or smaller files"), open_engine(settings()) as engine:
@@ -302,14 +305,28 @@ def scored_alone(project, files, tmp_path_factory):
     return {path.name: path.read_bytes() for path in folder.iterdir()}
 
 
-@pytest.mark.parametrize("engine", ["local", "dask"])
-def test_a_folder_is_scored_file_by_file(project, files, scored_alone, tmp_path, engine):
-    command = [sys.executable, "-m", "commands.predict", files, "--output", tmp_path / "scored", "--engine", engine]
-    command += ["--model", project.path / "models/export"]
+@pytest.mark.parametrize("where", ["local", "dask", "elsewhere"])
+def test_a_folder_is_scored_file_by_file(project, cluster, files, scored_alone, tmp_path, where):
+    command = [sys.executable, "-m", "commands.predict", files, "--output", tmp_path / "scored"]
+    command += ["--model", project.path / "models/export", "--engine", "local" if where == "local" else "dask"]
+    command += ["--scheduler", cluster] if where == "elsewhere" else []
     said = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, text=True, check=True, env=ALONE).stdout
     assert said.startswith("predict: 500 rows: ")
     assert {path.name: path.read_bytes() for path in (tmp_path / "scored").iterdir()} == scored_alone
     assert [path.name for path in tmp_path.iterdir()] == ["scored"]
+
+
+def test_a_bad_file_is_one_line_of_a_cluster_too(project, files, tmp_path):
+    shutil.copytree(files, tmp_path / "files")
+    (tmp_path / "files/_SUCCESS").touch()
+    (tmp_path / "files/z.csv").write_text("other\n1\n", encoding="utf-8")
+    command = [sys.executable, "-m", "commands.predict", tmp_path / "files", "--output", tmp_path / "scored"]
+    command += ["--model", project.path / "models/export", "--engine", "dask"]
+    done = subprocess.run(command, cwd=ROOT, stderr=subprocess.PIPE, text=True, check=False, env=ALONE)
+    assert done.returncode == 1
+    assert done.stderr.startswith("error: ")
+    assert "z.csv: no column content" in done.stderr
+    assert done.stderr.count("\n") == 1
 
 
 def test_a_bad_file_costs_none_of_the_others(project, files, scored_alone, tmp_path):

@@ -92,7 +92,7 @@ def ranks_of(process):
 
 
 def test_one_process_under_torchrun_gives_the_bytes_of_none_and_two_give_its_curves(make_folder):
-    plain, one, two = (make_folder(**NO_DROPOUT) for _ in range(3))
+    plain, one, two = (make_folder(**NO_DROPOUT, **{"train.processes": count}) for count in (1, 1, 2))
     run(plain, PLAIN)
     said = run(one, torchrun(1))
     assert results(one) == results(plain)
@@ -163,7 +163,7 @@ def test_a_killed_process_is_started_again_and_changes_no_byte(make_folder):
 
 def test_the_same_command_goes_on_after_a_loss(make_folder):
     """Of a process: the survivor says in one line what to do; of torchrun, which leaves no orphan; or its restart."""
-    whole, killed = (make_folder(**LONG) for _ in range(2))
+    whole, killed = (make_folder(**LONG, **{"train.processes": 2}) for _ in range(2))
     run(whole, torchrun(2))
 
     with socket.socket() as free:
@@ -204,6 +204,12 @@ def test_what_every_attempt_would_meet_again_is_not_tried_again(make_folder):
     assert "error: the loss is no longer a number" in said
     assert "start again" not in said
     assert "Traceback" not in said
+
+
+def test_another_number_of_processes_than_dvc_would_write_down_is_refused(make_folder):
+    process = start(make_folder(), torchrun(2))
+    assert "error: train.processes: 1, but 2 processes were started; set it to 2" in finish(process)
+    assert process.returncode == 1
 
 
 def test_dvc_runs_several_processes(project, tmp_path):

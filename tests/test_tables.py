@@ -236,7 +236,7 @@ def test_the_files_of_a_folder_are_its_partitions(tmp_path):
     assert find_files(str(tmp_path / "b.csv"), "") == ([str(tmp_path / "b.csv")], False)
     (tmp_path / "c").mkdir()
     for place in (str(tmp_path), tmp_path.as_uri()):
-        with pytest.raises(UserError, match="/c: a folder, not a file"):
+        with pytest.raises(UserError, match="/c: a folder, whose files are not looked for"):
             find_files(place, "data.path")
 
 
