@@ -13,9 +13,8 @@ from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
-import pyarrow.parquet as pq
 
-from commands.revisions import read_at, yaml_at
+from commands.revisions import parquet_at, read_at, yaml_at
 from src.comparison import LEVEL, by_class, changed_reviews, compare
 from src.decisions import decide
 from src.domain import STARS
@@ -90,25 +89,15 @@ def read_predictions(revision: str, predictor: str) -> pd.DataFrame:
     """The test reviews of a revision with what its model, or one of its baselines, says of them."""
     if predictor not in ("", "model", *BASELINES):
         raise UserError(f"{predictor}: no such baseline; there are {', '.join(BASELINES)}")
-    table = read_table(revision, PREDICTIONS)
+    table = parquet_at(revision, PREDICTIONS)
     if predictor in ("", "model"):
         return table
-    probabilities = read_table(revision, f"data/baseline/{predictor}.parquet")[COLUMNS]
+    probabilities = parquet_at(revision, f"data/baseline/{predictor}.parquet")[COLUMNS]
     labels = np.load(io.BytesIO(read_at(revision, LABELS)), allow_pickle=False)
     prior = np.bincount(labels, minlength=len(STARS)) / len(labels)
     rule = yaml_at(revision, "params.yaml")["evaluate"]["decision"]
     predicted = np.array(STARS)[decide(probabilities.to_numpy(), rule, prior)]
     return table.assign(predicted=predicted, **{column: probabilities[column] for column in COLUMNS})
-
-
-def read_table(revision: str, path: str) -> pd.DataFrame:
-    """A Parquet file of a revision.
-
-    Read by this thread alone: another that still holds these bytes when the interpreter ends aborts it.
-    Source: https://github.com/apache/arrow/issues/33975
-    """
-    content = pq.ParquetFile(io.BytesIO(read_at(revision, path)))
-    return content.read(use_threads=False).to_pandas(use_threads=False)
 
 
 def same_reviews(first: pd.DataFrame, second: pd.DataFrame, one: str, other: str) -> None:

@@ -70,10 +70,10 @@ def test_a_nasty_table_goes_through_to_a_model(tmp_path, path, text_column, rati
 
 
 def test_canva_reaches_the_figures_of_the_issue(tmp_path):
-    """Mean of three seeds: a log loss below 0.83 and a quadratic weighted kappa above 0.73."""
+    """Mean of five seeds: a log loss below 0.83 and a quadratic weighted kappa above 0.73."""
     project = copy_project(tmp_path)
     found = []
-    for seed in range(1, 4):
+    for seed in range(1, 6):
         point_at(project, "canva", base={"seed": seed}, evaluate={"bootstrap": 100})
         project.run("dvc", "repro", "evaluate")
         found.append(json.loads((project.path / "metrics/test.json").read_text(encoding="utf-8")))
