@@ -18,13 +18,13 @@ from torch.nn import functional
 
 from benchmarks import source_method
 from benchmarks.timing import Way, compare, timed
-from src.kernels import PORTABLE
-from src.model import ReviewModel
-from src.params import Params, read_params
-from src.rating import Rating
-from src.reviews import Reviews, load_reviews, pad, shuffled_batches
-from src.training import Training, be_deterministic
-from src.vocabulary import FIRST_WORD
+from src.core.cpu_dispatch import PORTABLE
+from src.core.params import Params, read_params
+from src.learning.classification import Rating
+from src.learning.model import ReviewModel
+from src.learning.training import Training, be_deterministic
+from src.text.encoded import Reviews, load_reviews, pad, shuffled_batches
+from src.text.vocabulary import FIRST_WORD
 
 STARS = 5
 SOURCE_HIDDEN, SOURCE_EMBEDDING = 64, 128  # as in source_method.SourceModel
@@ -45,7 +45,7 @@ class Corpus:
         self.training = Training(model, 10**6, params.train)
 
     def ours(self) -> None:
-        """The steps of an epoch as src.training.fit takes them."""
+        """The steps of an epoch as src.learning.training.fit takes them."""
         self.task.network.train()
         for batch in self.batches:
             self.training.learn(*self.task.loss(batch))

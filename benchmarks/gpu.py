@@ -22,12 +22,12 @@ import numpy as np
 import torch
 from torch import nn
 
-from src.model import ReviewModel
-from src.params import read_params
-from src.rating import Rating
-from src.reviews import load_reviews, shuffled_batches
-from src.training import Training, be_deterministic
-from src.vocabulary import FIRST_WORD
+from src.core.params import read_params
+from src.learning.classification import Rating
+from src.learning.model import ReviewModel
+from src.learning.training import Training, be_deterministic
+from src.text.encoded import load_reviews, shuffled_batches
+from src.text.vocabulary import FIRST_WORD
 
 STARS = 5
 NONE = "not measured"
@@ -179,7 +179,7 @@ def endless(epoch: Callable[[int], Iterator[np.ndarray]]) -> Iterator[np.ndarray
 
 
 def autocast(device: str, precision: str) -> contextlib.AbstractContextManager[object]:
-    """As in src.training."""
+    """As in src.learning.training."""
     return torch.autocast(device, torch.bfloat16, enabled=precision == "bfloat16")
 
 

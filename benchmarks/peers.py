@@ -27,11 +27,11 @@ import torch
 from sklearn.model_selection import train_test_split
 
 from benchmarks.source_method import EPOCHS, clean, draw, fit, padded_ids, predict, word_index
-from src.domain import SPLITS, STARS
-from src.errors import run
-from src.files import replacing, write_json
-from src.metrics import outcome
-from src.params import Params, read_params
+from src.core.errors import run
+from src.core.files import replacing, write_json
+from src.core.params import Params, read_params
+from src.core.schema import SPLITS, STARS
+from src.evaluation.metrics import outcome
 
 INPUT = Path("data/prepare")
 OUTPUT = Path("data/peers")

@@ -15,14 +15,14 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from src.checkpoints import Checkpoint
-from src.kernels import PORTABLE
-from src.model import ReviewModel
-from src.params import read_params
-from src.rating import Rating
-from src.reviews import load_reviews
-from src.training import be_deterministic, fit
-from src.vocabulary import FIRST_WORD
+from src.core.cpu_dispatch import PORTABLE
+from src.core.params import read_params
+from src.learning.checkpoints import Checkpoint
+from src.learning.classification import Rating
+from src.learning.model import ReviewModel
+from src.learning.training import be_deterministic, fit
+from src.text.encoded import load_reviews
+from src.text.vocabulary import FIRST_WORD
 
 ENCODED = Path("data/encode")
 EPOCHS = 2

@@ -19,10 +19,10 @@ import numpy as np
 import pandas as pd
 from ruamel.yaml import YAML
 
-from src.comparison import paired_draws
-from src.decisions import decide
-from src.domain import STARS, TRUTH
-from src.metrics import Outcome, middle, outcome, scores
+from src.core.schema import STARS, TRUTH
+from src.evaluation.decisions import decide
+from src.evaluation.metrics import Outcome, middle, outcome, scores
+from src.evaluation.significance import paired_draws
 
 METRICS = ["accuracy", "macro_f1", "qwk", "mae", "log_loss", "ece"]
 BINS, RESAMPLES = 10, 1000

@@ -22,7 +22,7 @@ from pathlib import Path
 import psutil
 
 from benchmarks.growth import change, clone
-from src.synthesis import synthesize
+from src.corpus.synthesis import synthesize
 from stages.synthesize import read_clauses
 
 MODEL = Path("models/export")

@@ -26,8 +26,8 @@ import pyarrow.parquet as pq
 
 from commands.serve import MODEL
 from commands.serve import main as serve
-from src.reviews import Reviews
-from src.scoring import DESCRIPTION, NETWORK, Scorer, md5
+from src.serving.predictor import DESCRIPTION, NETWORK, Scorer, md5
+from src.text.encoded import Reviews
 
 CLIENTS = (1, 16, 64)
 LOAD = """
@@ -154,10 +154,10 @@ def eager(bfloat16: bool = False) -> None:
     from safetensors.torch import load_file
 
     import commands.serve
-    from src.files import read_json
-    from src.model import ReviewModel
-    from src.params import Model
-    from src.rating import predict
+    from src.core.files import read_json
+    from src.core.params import Model
+    from src.learning.classification import predict
+    from src.learning.model import ReviewModel
 
     torch.set_num_threads(1)
     description = read_json(Path("models/train/model.json"))

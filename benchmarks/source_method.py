@@ -15,9 +15,9 @@ from nltk.stem.snowball import SnowballStemmer
 from sklearn.utils import resample
 from torch import Tensor, nn
 
-from src.domain import STARS
-from src.function_words import function_words
-from src.params import Language
+from src.core.params import Language
+from src.core.schema import STARS
+from src.text.stop_words import function_words
 
 REVIEWS = {1: 225, 2: 200, 3: 300, 4: 250, 5: 600}  # of each star, after resampling
 TABLE = 1500  # reviews before it

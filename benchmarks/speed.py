@@ -14,7 +14,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-os.environ["TF_ENABLE_ONEDNN_OPTS"] = "1"  # as TensorFlow comes; src.tokenizer would turn it off for Keras too
+os.environ["TF_ENABLE_ONEDNN_OPTS"] = "1"  # as TensorFlow comes; src.text.tokenizer would turn it off for Keras too
 os.environ["TF_CPP_MIN_LOG_LEVEL"] = "2"
 import numpy as np
 import pandas as pd
@@ -27,18 +27,18 @@ from sklearn.linear_model import LogisticRegression
 
 from benchmarks.epochs import train
 from benchmarks.timing import Way, compare, timed
-from src.cleaning import make_cleaner
-from src.domain import SPLITS, STARS
-from src.files import read_json
-from src.function_words import function_words
-from src.model import ReviewModel
-from src.params import Model, Params, read_params
-from src.rating import predict
-from src.reviews import Reviews
-from src.scoring import Scorer
-from src.synthesis import synthesize
-from src.tokenizer import Tokenizer
-from src.vocabulary import FIRST_WORD, UNKNOWN
+from src.core.files import read_json
+from src.core.params import Model, Params, read_params
+from src.core.schema import SPLITS, STARS
+from src.corpus.synthesis import synthesize
+from src.learning.classification import predict
+from src.learning.model import ReviewModel
+from src.serving.predictor import Scorer
+from src.text.cleaning import make_cleaner
+from src.text.encoded import Reviews
+from src.text.stop_words import function_words
+from src.text.tokenizer import Tokenizer
+from src.text.vocabulary import FIRST_WORD, UNKNOWN
 from stages.synthesize import read_clauses
 
 EXPORTED = Path("models/export")

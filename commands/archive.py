@@ -10,9 +10,9 @@ import json
 from pathlib import Path
 from zipfile import ZipFile, ZipInfo
 
-from src.errors import UserError, run
-from src.files import replacing
-from src.scoring import Scorer
+from src.core.errors import UserError, run
+from src.core.files import replacing
+from src.serving.predictor import Scorer
 
 MODEL = Path("models/export")
 CODE = Path("src")
@@ -27,7 +27,7 @@ def main() -> None:
     if given.output.suffix != ".mar":
         raise UserError(f"{given.output}: TorchServe knows an archive by its ending; end its name with .mar")
     version = Scorer(given.model).version
-    files = {path.as_posix(): path for path in CODE.glob("*.py")}
+    files = {path.as_posix(): path for path in CODE.rglob("*.py")}
     files |= {(MODEL / path.name).as_posix(): path for path in given.model.iterdir()}
     contents = {name: path.read_bytes() for name, path in files.items()}
     contents |= {HANDLER.name: HANDLER.read_bytes(), "MAR-INF/MANIFEST.json": manifest(version)}

@@ -15,15 +15,15 @@ import numpy as np
 import pandas as pd
 
 from commands.revisions import parquet_at, read_at, yaml_at
-from src.comparison import LEVEL, by_class, changed_reviews, compare
-from src.decisions import decide
-from src.domain import STARS
-from src.errors import UserError, run
-from src.files import spreadsheet_safe, write_csv
-from src.metrics import Outcome, outcome, scores
-from src.params import read_params
-from src.seeds import seed_for
-from src.slices import length_classes
+from src.core.errors import UserError, run
+from src.core.files import spreadsheet_safe, write_csv
+from src.core.params import read_params
+from src.core.schema import STARS
+from src.core.seeds import seed_for
+from src.evaluation.decisions import decide
+from src.evaluation.metrics import Outcome, outcome, scores
+from src.evaluation.significance import LEVEL, by_class, changed_reviews, compare
+from src.evaluation.slices import length_classes
 
 PREDICTIONS = "data/evaluate/predictions.parquet"
 LABELS = "data/encode/train/labels.npy"

@@ -24,8 +24,8 @@ from filelock import FileLock, Timeout
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
-from src.errors import UserError
-from src.params import check_params
+from src.core.errors import UserError
+from src.core.params import check_params
 
 TEMPORARY = Path(".dvc/tmp")
 LOGS = TEMPORARY / "sweep"

@@ -20,17 +20,17 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple
 
-from src.domain import read_text, text_problem
-from src.engine import open_engine
-from src.errors import UserError, run
-from src.files import read_json, replacing, resumable_parts, write_json
-from src.fingerprints import fingerprint
-from src.params import Engine
-from src.progress import bar
-from src.scored_tables import Chunk, ScoredTable, open_table
-from src.scoring import Scorer, kept_scorer, md5
-from src.sources import file_name, find_files, local_copy
-from src.tables import FORMATS, kind_of
+from src.core.errors import UserError, run
+from src.core.executor import open_engine
+from src.core.files import read_json, replacing, resumable_parts, write_json
+from src.core.fingerprints import fingerprint
+from src.core.params import Engine
+from src.core.progress import bar
+from src.core.schema import read_text, text_problem
+from src.serving.predictor import Scorer, kept_scorer, md5
+from src.tables.readers import FORMATS, kind_of
+from src.tables.sources import file_name, find_files, local_copy
+from src.tables.writers import Chunk, ScoredTable, open_table
 
 MODEL = Path("models/export")
 DIGITS = 6

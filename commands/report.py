@@ -16,11 +16,11 @@ import pandas as pd
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from commands.revisions import commit_of, read_at, yaml_at
-from src import charts
-from src.domain import STARS
-from src.errors import UserError, run
-from src.files import replacing
-from src.params import Params, check_params
+from src.core.errors import UserError, run
+from src.core.files import replacing
+from src.core.params import Params, check_params
+from src.core.schema import STARS
+from src.evaluation import charts
 
 TEMPLATES = Path(__file__).parent
 WORDS = 15

@@ -12,7 +12,7 @@ from dvc.scm import RevError, resolve_rev
 from dvc_data.index import DataIndexDirError
 from ruamel.yaml import YAML
 
-from src.errors import UserError
+from src.core.errors import UserError
 
 
 def read_at(revision: str, path: str) -> bytes:

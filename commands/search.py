@@ -16,8 +16,8 @@ import optuna
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 
 from commands.experiments import Ended, Experiment, Experiments, as_text, flat, read_sweep, read_yaml, refs_of, show
-from src.errors import UserError, run
-from src.seeds import seed_for
+from src.core.errors import UserError, run
+from src.core.seeds import seed_for
 
 
 class Trial(NamedTuple):

@@ -13,8 +13,8 @@ from pathlib import Path
 import pandas as pd
 
 from commands.experiments import as_text, flat, git, read_yaml, refs_of, show
-from src.errors import UserError, run
-from src.params import read_params
+from src.core.errors import UserError, run
+from src.core.params import read_params
 
 METRICS = ["accuracy", "macro_f1", "qwk", "mae", "log_loss", "above_floor"]
 

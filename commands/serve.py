@@ -12,10 +12,10 @@ from pathlib import Path
 
 import uvicorn
 
-from src.errors import UserError, run
-from src.protocol import BoundedProtocol
-from src.scoring import Scorer
-from src.service import Limits, make_app
+from src.core.errors import UserError, run
+from src.serving.app import Limits, make_app
+from src.serving.http_limits import BoundedProtocol
+from src.serving.predictor import Scorer
 
 MODEL = Path("models/export")
 TOKEN = "REVIEWS_TOKEN"

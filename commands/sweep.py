@@ -14,7 +14,7 @@ from typing import Any
 from tqdm import tqdm
 
 from commands.experiments import LOGS, Ended, Experiment, Experiments, as_text, read_sweep, read_yaml, show
-from src.errors import UserError, run
+from src.core.errors import UserError, run
 
 
 def main() -> None:

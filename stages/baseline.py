@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
-from src.errors import run
-from src.kernels import choose_kernels
-from src.params import read_params
+from src.core.cpu_dispatch import choose_kernels
+from src.core.errors import run
+from src.core.params import read_params
 
 if __name__ == "__main__":  # before the imports below, with which libraries choose kernels
     run(lambda: choose_kernels(read_params(Path("params.yaml")).train.portable))
@@ -13,9 +13,9 @@ import pandas as pd
 from sklearn.preprocessing import LabelEncoder
 from threadpoolctl import threadpool_limits
 
-from src.baselines import Texts, logistic_regressions, majority
-from src.domain import STARS
-from src.files import replacing
+from src.core.files import replacing
+from src.core.schema import STARS
+from src.evaluation.baselines import Texts, logistic_regressions, majority
 
 INPUT = Path("data/prepare")
 OUTPUT = Path("data/baseline")

@@ -3,14 +3,14 @@
 from functools import partial
 from pathlib import Path
 
-from src.cleaning import kept_cleaner
-from src.domain import SPLITS
-from src.engine import open_engine
-from src.errors import run
-from src.files import replacing
-from src.function_words import function_words
-from src.params import Clean, Language, read_params
-from src.review_files import list_parts, map_texts
+from src.core.errors import run
+from src.core.executor import open_engine
+from src.core.files import replacing
+from src.core.params import Clean, Language, read_params
+from src.core.schema import SPLITS
+from src.tables.review_parquet import list_parts, map_texts
+from src.text.cleaning import kept_cleaner
+from src.text.stop_words import function_words
 
 INPUT = Path("data/prepare")
 OUTPUT = Path("data/clean")

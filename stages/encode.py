@@ -11,15 +11,15 @@ import numpy as np
 import pyarrow as pa
 from sklearn.preprocessing import LabelEncoder
 
-from src.domain import SPLITS, STARS
-from src.engine import open_engine
-from src.errors import UserError, run
-from src.files import replacing, write_json
-from src.params import read_params
-from src.review_files import list_parts, read_parts
-from src.reviews import Reviews, join_reviews, save_reviews
-from src.tokenizer import Tokenizer, kept_tokenizer, save_tokenizer
-from src.vocabulary import UNKNOWN, choose_words, count_words
+from src.core.errors import UserError, run
+from src.core.executor import open_engine
+from src.core.files import replacing, write_json
+from src.core.params import read_params
+from src.core.schema import SPLITS, STARS
+from src.tables.review_parquet import list_parts, read_parts
+from src.text.encoded import Reviews, join_reviews, save_reviews
+from src.text.tokenizer import Tokenizer, kept_tokenizer, save_tokenizer
+from src.text.vocabulary import UNKNOWN, choose_words, count_words
 
 INPUT = Path("data/clean")
 OUTPUT = Path("data/encode")

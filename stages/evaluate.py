@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
-from src.errors import run
-from src.kernels import choose_kernels
-from src.params import Model, read_params
+from src.core.cpu_dispatch import choose_kernels
+from src.core.errors import run
+from src.core.params import Model, read_params
 
 if __name__ == "__main__":  # before the imports below, with which libraries choose kernels
     run(lambda: choose_kernels(read_params(Path("params.yaml")).train.portable))
@@ -13,9 +13,13 @@ import numpy as np
 import pandas as pd
 from safetensors.torch import load_file
 
-from src.decisions import decide
-from src.domain import TRUTH
-from src.evaluation import (
+from src.core.files import read_json, replacing, spreadsheet_safe, write_csv, write_json
+from src.core.schema import TRUTH
+from src.core.seeds import seed_for
+from src.evaluation.decisions import decide
+from src.evaluation.metrics import outcome
+from src.evaluation.occlusion import word_effects
+from src.evaluation.score_tables import (
     confusion_table,
     decision_table,
     prediction_table,
@@ -25,15 +29,11 @@ from src.evaluation import (
     word_table,
     worst_mistakes,
 )
-from src.explanation import word_effects
-from src.files import read_json, replacing, spreadsheet_safe, write_csv, write_json
-from src.metrics import outcome
-from src.model import ReviewModel
-from src.rating import predict
-from src.reviews import Reviews, load_reviews
-from src.seeds import seed_for
-from src.slices import column_classes, length_classes, slice_table
-from src.training import be_deterministic, choose_device
+from src.evaluation.slices import column_classes, length_classes, slice_table
+from src.learning.classification import predict
+from src.learning.model import ReviewModel
+from src.learning.training import be_deterministic, choose_device
+from src.text.encoded import Reviews, load_reviews
 
 PREPARED = Path("data/prepare")
 ENCODED = Path("data/encode")

@@ -9,20 +9,20 @@ import pyarrow.parquet as pq
 import torch
 from safetensors.numpy import load_file
 
-from src.cleaning import make_cleaner
-from src.errors import run
-from src.files import read_json, replacing, write_json
-from src.function_words import function_words
-from src.model import ReviewModel
-from src.onnx_model import build_onnx
-from src.params import Model, Params, read_params
-from src.parity import AWKWARD, check_parity
-from src.rating import predict
-from src.review_files import list_parts
-from src.reviews import Reviews, load_reviews
-from src.scoring import DESCRIPTION, NETWORK, VOCABULARY, Description, Scorer, md5
-from src.tokenizer import load_tokenizer
-from src.training import be_deterministic
+from src.core.errors import run
+from src.core.files import read_json, replacing, write_json
+from src.core.params import Model, Params, read_params
+from src.learning.classification import predict
+from src.learning.model import ReviewModel
+from src.learning.training import be_deterministic
+from src.serving.onnx_export import build_onnx
+from src.serving.parity import AWKWARD, check_parity
+from src.serving.predictor import DESCRIPTION, NETWORK, VOCABULARY, Description, Scorer, md5
+from src.tables.review_parquet import list_parts
+from src.text.cleaning import make_cleaner
+from src.text.encoded import Reviews, load_reviews
+from src.text.stop_words import function_words
+from src.text.tokenizer import load_tokenizer
 
 PREPARED = Path("data/prepare")
 ENCODED = Path("data/encode")

@@ -16,16 +16,16 @@ from typing import NamedTuple
 
 import numpy as np
 
-from src.domain import SPLITS
-from src.engine import open_engine
-from src.errors import UserError, run
-from src.files import replacing, spreadsheet_safe, write_json
-from src.params import Data, Prepare, read_params
-from src.preparation import UNUSABLE, Census, Rejected, by_bucket, judge, overlap, settle, survey
-from src.progress import bar
-from src.review_files import ReviewWriter, part_path
-from src.sources import file_name, find_files, local_copy
-from src.tables import read_table
+from src.core.errors import UserError, run
+from src.core.executor import open_engine
+from src.core.files import replacing, spreadsheet_safe, write_json
+from src.core.params import Data, Prepare, read_params
+from src.core.progress import bar
+from src.core.schema import SPLITS
+from src.tables.readers import read_table
+from src.tables.review_parquet import ReviewWriter, part_path
+from src.tables.sources import file_name, find_files, local_copy
+from src.tables.splitting import UNUSABLE, Census, Rejected, by_bucket, judge, overlap, settle, survey
 
 OUTPUT = Path("data/prepare")
 METRICS = Path("metrics/data.json")

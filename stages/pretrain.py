@@ -7,9 +7,9 @@ import os
 from collections import Counter
 from pathlib import Path
 
-from src.errors import UserError, run
-from src.kernels import choose_kernels
-from src.params import Params, read_params
+from src.core.cpu_dispatch import choose_kernels
+from src.core.errors import UserError, run
+from src.core.params import Params, read_params
 
 if __name__ == "__main__":  # before the imports below, with which libraries choose kernels
     run(lambda: choose_kernels(read_params(Path("params.yaml")).train.portable))
@@ -18,24 +18,24 @@ import numpy as np
 import torch
 from safetensors.torch import save
 
-from src.checkpoints import resumable
-from src.cleaning import make_cleaner
-from src.curves import Curves
-from src.domain import SPLITS, text_digest
-from src.extra import encode_extra, joined
-from src.files import replacing, write_json
-from src.fingerprints import fingerprint
-from src.function_words import function_words
-from src.language import Language, LanguageModel
-from src.model import start_from
-from src.review_files import read_parts
-from src.reviews import Reviews, load_reviews
-from src.seeds import seed_for
-from src.sources import open_text, readable
-from src.tables import read_table
-from src.training import be_deterministic, choose_device, fit
-from src.vectors import average_vectors, coverage
-from src.vocabulary import FIRST_WORD, PADDING
+from src.core.files import replacing, write_json
+from src.core.fingerprints import fingerprint
+from src.core.schema import SPLITS, text_digest
+from src.core.seeds import seed_for
+from src.learning.checkpoints import resumable
+from src.learning.language_model import Language, LanguageModel
+from src.learning.live_logger import Curves
+from src.learning.model import start_from
+from src.learning.training import be_deterministic, choose_device, fit
+from src.tables.readers import read_table
+from src.tables.review_parquet import read_parts
+from src.tables.sources import open_text, readable
+from src.text.cleaning import make_cleaner
+from src.text.encoded import Reviews, load_reviews
+from src.text.stop_words import function_words
+from src.text.unlabelled import encode_extra, joined
+from src.text.vocabulary import FIRST_WORD, PADDING
+from src.text.word_vectors import average_vectors, coverage
 
 PREPARED = Path("data/prepare")
 ENCODED = Path("data/encode")

@@ -4,12 +4,12 @@ from pathlib import Path
 
 import numpy as np
 
-from src.errors import run
-from src.files import read_json, replacing, write_json
-from src.params import read_params
-from src.resampling import resample
-from src.reviews import load_reviews
-from src.seeds import seed_for
+from src.core.errors import run
+from src.core.files import read_json, replacing, write_json
+from src.core.params import read_params
+from src.core.seeds import seed_for
+from src.learning.resampling import resample
+from src.text.encoded import load_reviews
 
 INPUT = Path("data/encode")
 OUTPUT = Path("data/resample")

@@ -5,12 +5,12 @@ from pathlib import Path
 
 from ruamel.yaml import YAML
 
-from src.errors import run
-from src.files import replacing
-from src.params import read_params
-from src.synthesis import Clauses, synthesize
+from src.core.errors import run
+from src.core.files import replacing
+from src.core.params import read_params
+from src.corpus.synthesis import Clauses, synthesize
 
-CLAUSES = Path("src/clauses.yaml")
+CLAUSES = Path("src/corpus/clauses.yaml")
 CORPUS = Path("data/raw/reviews.csv")
 
 

@@ -3,9 +3,9 @@
 import os
 from pathlib import Path
 
-from src.errors import UserError, run
-from src.kernels import choose_kernels
-from src.params import Params, read_params
+from src.core.cpu_dispatch import choose_kernels
+from src.core.errors import UserError, run
+from src.core.params import Params, read_params
 
 if __name__ == "__main__":  # before the imports below, with which libraries choose kernels
     run(lambda: choose_kernels(read_params(Path("params.yaml")).train.portable))
@@ -14,18 +14,18 @@ import numpy as np
 import torch
 from safetensors.torch import load_file, save
 
-from src.checkpoints import resumable
-from src.curves import Curves
-from src.files import read_json, replacing, write_json
-from src.fingerprints import fingerprint
-from src.launching import launch
-from src.model import ReviewModel
-from src.ranks import group, is_first, is_launched, world
-from src.rating import Rating
-from src.reviews import load_reviews
-from src.seeds import seed_for
-from src.training import be_deterministic, choose_device, fit
-from src.vocabulary import FIRST_WORD
+from src.core.files import read_json, replacing, write_json
+from src.core.fingerprints import fingerprint
+from src.core.seeds import seed_for
+from src.learning.checkpoints import resumable
+from src.learning.classification import Rating
+from src.learning.distributed import group, is_first, is_launched, world
+from src.learning.launcher import launch
+from src.learning.live_logger import Curves
+from src.learning.model import ReviewModel
+from src.learning.training import be_deterministic, choose_device, fit
+from src.text.encoded import load_reviews
+from src.text.vocabulary import FIRST_WORD
 
 ENCODED = Path("data/encode")
 RESAMPLED = Path("data/resample")

@@ -13,7 +13,7 @@ from hypothesis import settings
 from playwright.sync_api import Browser, sync_playwright
 from ruamel.yaml import YAML
 
-from src.params import Params, check_params
+from src.core.params import Params, check_params
 
 # A busy machine is no failure.
 settings.register_profile("untimed", parent=settings(), deadline=None)

@@ -1,0 +1,212 @@
+"""Every knob of params.yaml with its type and range; anything else is refused by name."""
+
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
+
+from src.core.errors import UserError
+
+Language = Literal["english", "german", "french", "spanish"]
+Decision = Literal["most_probable", "prior_corrected", "least_distance"]
+Cell = Literal["lstm", "gru", "rnn"]
+Share = Annotated[float, Field(ge=0, lt=1)]
+Count = Annotated[int, Field(ge=1)]
+Seed = Annotated[int, Field(ge=0, lt=2**32)]
+
+
+class Section(BaseModel):
+    """A section of params.yaml: exact types, finite numbers, no unknown keys, no hidden defaults."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
+
+
+class Base(Section):
+    seed: Seed
+
+
+class Data(Section):
+    path: Annotated[str, Field(min_length=1)]
+    text_column: Annotated[str, Field(min_length=1)]
+    rating_column: Annotated[str, Field(min_length=1)]
+    split_column: str | None
+    slice_columns: list[Annotated[str, Field(min_length=1)]]
+    language: Language
+    format: Literal["auto", "csv", "jsonl", "parquet"]
+    encoding: Annotated[str, Field(min_length=1)]
+    separator: Annotated[str, Field(pattern=r'^(auto|[^"\r\n])$')]
+    url_timeout: Annotated[float, Field(gt=0)]
+    url_max_mb: Count
+
+
+class Engine(Section):
+    name: Literal["local", "dask"]
+    scheduler: str | None
+    workers: Count
+    memory: Annotated[float, Field(gt=0)]
+
+
+class Synthesize(Section):
+    reviews: Count
+    seed: Seed
+
+
+class Prepare(Section):
+    valid_share: Share
+    test_share: Share
+    salt: str
+    max_rejected: Annotated[float, Field(ge=0, le=1)]
+
+    @model_validator(mode="after")
+    def _leave_some_to_train(self) -> "Prepare":
+        if self.valid_share + self.test_share >= 1:
+            raise ValueError("valid_share + test_share must be below 1: nothing is left to train on")
+        return self
+
+
+class Clean(Section):
+    normalise_unicode: bool
+    remove_markup: bool
+    squeeze_elongation: bool
+    keep_emoji: bool
+    keep_marks: bool
+    remove_stop_words: bool
+    keep_negations: bool
+    stemmer: Literal["none", "snowball", "porter"]
+
+
+class Encode(Section):
+    min_count: Count
+    max_words: Count
+    max_length: Count
+
+
+class Resample(Section):
+    strategy: Literal["none", "over", "under", "both"]
+    threshold: Annotated[float, Field(ge=1)]
+    amount: Annotated[float, Field(ge=0, le=1)]
+    correct_prior: bool
+
+
+class Model(Section):
+    cell: Cell
+    embedding: Count
+    hidden: Count
+    layers: Count
+    directions: Literal[1, 2]
+    pooling: Literal["max_mean", "max", "mean", "last"]
+    dropout: Share
+    word_dropout: Share
+    wide: bool
+
+
+class Loop(Section):
+    """What every training has."""
+
+    patience: Count
+    batch_size: Count
+    lr: Annotated[float, Field(gt=0)]
+    weight_decay: Annotated[float, Field(ge=0)]
+    warmup: Annotated[float, Field(gt=0, lt=1)]
+    clip: Annotated[float, Field(gt=0)]
+    precision: Literal["float32", "bfloat16"]
+    checkpoint_steps: Count
+    resume: bool
+    epochs: Annotated[int, Field(ge=0)]
+
+
+class Pretrain(Loop):
+    dropout: Share
+    word_dropout: Share
+    softmax_words: Count
+    extra_path: Annotated[str, Field(min_length=1)]
+    vectors_path: Annotated[str, Field(min_length=1)]
+
+
+class Train(Loop):
+    epochs: Count
+    threads: Count
+    processes: Count
+    portable: bool
+    device: Literal["auto", "cpu", "cuda"]
+
+
+class Baseline(Section):
+    ngrams: Count
+    min_count: Count
+    strengths: Annotated[list[Annotated[float, Field(gt=0)]], Field(min_length=1)]
+
+
+class Evaluate(Section):
+    decision: Decision
+    bootstrap: Annotated[int, Field(ge=100)]
+    bins: Annotated[int, Field(ge=2)]
+    mistakes: Annotated[int, Field(ge=0)]
+    explained: Annotated[int, Field(ge=0)]
+
+
+class Export(Section):
+    tolerance: Annotated[float, Field(gt=0, le=0.01)]
+
+
+class Params(Section):
+    """params.yaml as a whole; each field is a section."""
+
+    base: Base
+    data: Data
+    engine: Engine
+    synthesize: Synthesize
+    prepare: Prepare
+    clean: Clean
+    encode: Encode
+    resample: Resample
+    model: Model
+    pretrain: Pretrain
+    train: Train
+    baseline: Baseline
+    evaluate: Evaluate
+    export: Export
+
+
+def read_params(path: Path) -> Params:
+    """Read and check params.yaml.
+
+    Raises:
+        UserError: names the file and every key that is unknown, missing, of a wrong type or out of range.
+    """
+    try:
+        raw = YAML(typ="safe", pure=True).load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise UserError(f"{path}: no such file; run from the root of the repository") from None
+    except (YAMLError, UnicodeDecodeError) as error:
+        reason = " ".join(str(error).split())
+        raise UserError(f"{path}: not valid YAML: {reason}") from None
+    return check_params(raw, str(path))
+
+
+def check_params(raw: Any, name: str) -> Params:
+    """Check the content of params.yaml; see read_params."""
+    try:
+        return Params.model_validate(raw)
+    except ValidationError as errors:
+        problems = [_describe(dict(error)) for error in errors.errors()]
+        raise UserError(f"{name}: " + "; ".join(problems)) from None
+
+
+def _describe(error: dict[str, Any]) -> str:
+    location = error["loc"]
+    key = ".".join(str(part) for part in location) or "the file"
+    if error["type"] == "extra_forbidden":
+        siblings: type[BaseModel] = Params
+        for part in location[:-1]:
+            siblings = siblings.model_fields[str(part)].annotation  # type: ignore[assignment]
+        known = list(siblings.model_fields)
+        near = get_close_matches(str(location[-1]), known, n=1, cutoff=0)[0]
+        return f"{key}: unknown key; did you mean {near}?"
+    if error["type"] == "missing":
+        return f"{key}: missing; git show HEAD:params.yaml has its line"
+    message = error["msg"].removeprefix("Value error, ")
+    return f"{key}: {message[0].lower()}{message[1:]}, not {error['input']!r}"

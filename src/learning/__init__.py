@@ -1,0 +1,1 @@
+"""The networks and how they are trained. Nothing here reads a table or writes a report."""

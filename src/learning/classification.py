@@ -1,0 +1,61 @@
+"""The task that all others serve: to say how likely each number of stars is."""
+
+from itertools import islice
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from src.evaluation.metrics import confusion, macro_f1, outcome
+from src.learning.distributed import rank, total, world
+from src.learning.model import ReviewModel
+from src.learning.training import to_device, to_tensors
+from src.text.encoded import Reviews, batches_by_length
+
+READING_BATCH = 256
+
+
+class Rating:
+    """Learn the stars of `rows` of some reviews by cross-entropy; measure on others. A Task of training."""
+
+    def __init__(
+        self, model: ReviewModel, reviews: Reviews, rows: np.ndarray, valid: Reviews, log_prior_shift: np.ndarray
+    ) -> None:
+        self.network = model
+        self.reviews, self.rows, self.valid = reviews, rows, valid
+        self.log_prior_shift = log_prior_shift
+        self.device = next(model.parameters()).device
+
+    def loss(self, rows: np.ndarray) -> tuple[Tensor, int]:
+        """The mean cross-entropy of some reviews, and their number."""
+        labels = to_device(self.reviews.labels[rows], self.device)
+        logits = self.network(*to_tensors(self.reviews, rows, self.device)).float()
+        return functional.cross_entropy(logits, labels), len(rows)
+
+    def measure(self) -> dict[str, float]:
+        """Loss, and macro F1 of the most probable stars, on the validation split, for the prior the shift leads to."""
+        classes = len(self.log_prior_shift)
+        loss, counts = 0.0, np.zeros((classes, classes), np.int64)
+        for part in self.valid.parts():
+            result = outcome(predict(self.network, part, self.log_prior_shift), part.labels)
+            loss += float(result.loss.sum())
+            counts += confusion(result.labels, result.predicted, classes)
+        return {"valid/loss": loss / len(self.valid.labels), "valid/macro_f1": macro_f1(counts)}
+
+
+def predict(model: ReviewModel, reviews: Reviews, log_prior_shift: np.ndarray) -> np.ndarray:
+    """Give the probabilities of each class, float64 [reviews, classes], for the prior that the shift leads to.
+
+    Each rank computes some of the batches and has all probabilities in the end, to the bit those of one process alone:
+    what the others add is 0.
+    """
+    device = next(model.parameters()).device
+    shift = torch.from_numpy(log_prior_shift)
+    model.eval()
+    probabilities = np.zeros((len(reviews.labels), len(log_prior_shift)))
+    with torch.inference_mode():
+        for batch in islice(batches_by_length(reviews.lengths, READING_BATCH), rank(), None, world()):
+            logits = model(*to_tensors(reviews, batch, device)).cpu().double()
+            probabilities[batch] = functional.softmax(logits + shift, dim=1).numpy()
+    return total(torch.from_numpy(probabilities)).numpy()

@@ -1,0 +1,60 @@
+"""Which words carry no meaning in a review, by language."""
+
+from stop_words import get_stop_words
+
+from src.core.params import Language
+from src.text.cleaning import FunctionWords
+
+# What the lists of stop words hold and a rating still hangs on: negations, contrasts (also between then and now),
+# intensifiers, and words of judgement.
+KEPT: dict[Language, frozenset[str]] = {
+    "english": frozenset(
+        """
+        no not nor never neither none nobody noone nothing nowhere cannot cant couldnt hasnt without against
+        but however although though yet except nevertheless otherwise instead rather while whereas
+        now then before after again already until since still anymore always once former formerly first last
+        very too so much many more most less least few enough almost only even quite well really such
+        all every everything everyone everywhere any anything ever often sometimes
+        serious sincere cry fire empty full top bottom interest please bill fill find found system
+        """.split()
+    ),
+    "german": frozenset(
+        """
+        nicht nichts kein keine keinem keinen keiner keines nie ohne gegen nein weder
+        aber doch oder sondern zwar trotzdem obwohl sonst während
+        jetzt nun dann nach noch wieder immer nur
+        sehr so viel alle alles etwas manche selbst weiter
+        """.split()
+    ),
+    "french": frozenset(
+        """
+        ne n ni non pas point sans sauf contre aucun aucune aucuns jamais personne rien
+        mais malgré sinon pourtant tandis alors or
+        maintenant avant après depuis encore puis
+        très trop si bien plus moins peu tout tous toute toutes même tellement seulement plein juste force valeur
+        """.split()
+    ),
+    "spanish": frozenset(
+        """
+        no ni nada nadie nunca ninguna ninguno ningún ningunas ningunos sin contra tampoco jamás
+        pero sino aunque embargo mientras salvo excepto pesar
+        ahora antes después luego todavía ya aún siempre actualmente anterior
+        muy más menos mucho mucha muchos muchas poco poca pocos pocas tan tanto bastante demás casi
+        todo toda todos todas sólo solo solamente apenas igual incluso también
+        bien bueno buena buenos buenas buen mejor mayor gran grandes verdad valor
+        trabaja trabajan trabajo intento intenta intentar tiempo
+        """.split()
+    ),
+}
+
+
+def function_words(language: Language) -> FunctionWords:
+    """Stop words of a language, scikit-learn's for English and the stop-words package's for others, and those of KEPT.
+
+    The English list of stop-words is not used: it holds good, great, best and useless.
+    """
+    if language != "english":
+        return FunctionWords(frozenset(get_stop_words(language)), KEPT[language])
+    from sklearn.feature_extraction.text import ENGLISH_STOP_WORDS  # half a second
+
+    return FunctionWords(ENGLISH_STOP_WORDS, KEPT[language])

@@ -1,0 +1,364 @@
+"""A table in many files, on one machine or on many, gives what it gives as one file in one process."""
+
+import importlib
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from contextlib import contextmanager
+from functools import partial
+from operator import add
+
+import numpy as np
+import pandas as pd
+import psutil
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from ruamel.yaml import YAML
+
+from src.core import executor as engine_module
+from src.core.errors import UserError
+from src.core.executor import Local, open_engine
+from src.core.params import Engine
+from src.core.schema import SPLITS
+from stages import prepare
+from tests.conftest import ROOT, SMALL, changed_params
+
+pytest.importorskip("distributed")
+STAGES = ("prepare", "clean", "encode")
+UNSEEN = {"dask", "distributed", "fsspec"}
+HERE = {"engine.name": "dask", "engine.workers": 1}  # TensorFlow takes seconds to import in each
+ALONE = os.environ | {"OMP_NUM_THREADS": "1", "DASK_DISTRIBUTED__WORKER__MEMORY__TERMINATE": "False"}
+
+
+def settings(scheduler=None):
+    return Engine(name="dask", scheduler=scheduler, workers=2, memory=4.0)
+
+
+def free_port():
+    with socket.socket() as opened:
+        opened.bind(("127.0.0.1", 0))
+        return opened.getsockname()[1]
+
+
+@contextmanager
+def processes():
+    """Start processes of Python, in a folder that is not the project's; they end with the block."""
+    started = []
+
+    def start(*arguments, cwd):
+        process = subprocess.Popen([sys.executable, "-m", *arguments], cwd=cwd, env=ALONE, stderr=subprocess.DEVNULL)
+        started.append(process)
+        return process
+
+    try:
+        yield start
+    finally:
+        for process in started:
+            process.kill()
+            process.wait()
+
+
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory):
+    """A scheduler and two workers, each a process with an address of its own; gives the scheduler's."""
+    folder, port = tmp_path_factory.mktemp("elsewhere"), free_port()
+    quiet = ["--dashboard-address", "127.0.0.1:0"]
+    with processes() as start:
+        start("dask", "scheduler", "--host", "127.0.0.1", "--port", str(port), *quiet, cwd=folder)
+        for number in (2, 3):
+            worker = ["--host", f"127.0.0.{number}", "--nthreads", "1", *quiet, "--no-nanny"]
+            start("dask", "worker", f"tcp://127.0.0.1:{port}", *worker, cwd=folder)
+        yield f"tcp://127.0.0.1:{port}"
+
+
+@pytest.fixture(scope="module")
+def table(project):
+    return pd.read_csv(project.path / "data/raw/reviews.csv", dtype=str, keep_default_na=False)
+
+
+def write_files(table, folder, sizes):
+    """Write a table as files of some sizes, one after the other, each in the next format."""
+    folder.mkdir(parents=True)
+    formats = {
+        "csv": partial(pd.DataFrame.to_csv, index=False),
+        "jsonl": partial(pd.DataFrame.to_json, orient="records", lines=True, force_ascii=False),
+        "tsv.gz": partial(pd.DataFrame.to_csv, index=False, sep="\t"),
+        "parquet": partial(pd.DataFrame.to_parquet, index=False),
+    }
+    start = 0
+    for number, size in enumerate(sizes):
+        # A file of JSON lines without a line has no columns.
+        ending = list(formats)[number % len(formats)] if size else "csv"
+        formats[ending](table[start : start + size], folder / f"{number:0{len(str(len(sizes) - 1))}}.{ending}")
+        start += size
+    assert start == len(table)
+
+
+def run_stages(folder, path, changes, stages=STAGES, meanwhile=lambda process: None, program=None):
+    """Run stages, or a program, over some data in a folder of their own; `meanwhile` is given the process of each."""
+    for code in ("src", "stages"):
+        shutil.copytree(ROOT / code, folder / code, ignore=shutil.ignore_patterns("__pycache__"))
+    YAML().dump(changed_params(SMALL | {"data.path": str(path)} | changes), folder / "params.yaml")
+    for stage in stages:
+        command = [sys.executable, "-m", f"stages.{stage}"]
+        if not changes:
+            # Who stays on one machine imports nothing of it.
+            command[1:] = ["-c", f"import sys, stages.{stage} as s; s.main(); assert not {UNSEEN} & set(sys.modules)"]
+        if program:
+            command[1:] = ["-c", program]
+        process = subprocess.Popen(command, cwd=folder, stderr=subprocess.PIPE, text=True, env=ALONE)
+        meanwhile(process)
+        assert process.wait(timeout=120) == 0, process.stderr.read()
+    return folder
+
+
+@pytest.fixture(scope="module")
+def files(table, tmp_path_factory):
+    """A folder of five files in four formats, one of them without a row."""
+    folder = tmp_path_factory.mktemp("table") / "files"
+    write_files(table, folder, [3, 0, 190, 207, 100])
+    return folder
+
+
+@pytest.fixture(scope="module")
+def made_here(files, tmp_path_factory):
+    """What the stages make of the files in this process."""
+    return run_stages(tmp_path_factory.mktemp("local"), files, {})
+
+
+def files_of(folder):
+    return {
+        path.relative_to(folder).as_posix(): path.read_bytes()
+        for part in ("data", "metrics")
+        for path in (folder / part).rglob("*")
+        if path.is_file()
+    }
+
+
+def check_same_reviews(folder, project):
+    """What the stages wrote of many files holds the rows of what they wrote of one; ids are the same bytes."""
+    for split in SPLITS:
+        for stage in ("prepare", "clean"):
+            path = f"data/{stage}/{split}.parquet"
+            pd.testing.assert_frame_equal(pd.read_parquet(folder / path), pd.read_parquet(project.path / path))
+    ours = files_of(folder)
+    for name, content in files_of(project.path).items():
+        if name.startswith("data/encode/") or name in ("metrics/encode.json", "data/prepare/rejects.csv"):
+            assert ours[name] == content, name
+
+
+def test_many_files_are_the_same_reviews_as_one(project, files, made_here):
+    check_same_reviews(made_here, project)
+    named = pd.read_csv(made_here / "data/prepare/files.csv")
+    assert named.file.tolist() == sorted(path.name for path in files.iterdir())
+    assert named["rows"].tolist() == [3, 0, 190, 207, 100]
+    assert named.first_row.tolist() == [1, 4, 4, 194, 401]
+
+
+@pytest.mark.parametrize("sizes", [[500], [200, 300]])
+def test_one_file_and_two_files_of_a_folder(project, table, tmp_path, sizes):
+    write_files(table, tmp_path / "files", sizes)
+    (tmp_path / "run").mkdir()
+    folder = run_stages(tmp_path / "run", tmp_path / "files", {}, ["prepare"])
+    for split in SPLITS:
+        path = f"data/prepare/{split}.parquet"
+        pd.testing.assert_frame_equal(pd.read_parquet(folder / path), pd.read_parquet(project.path / path))
+
+
+def test_more_files_than_a_process_may_hold_open(project, table, tmp_path):
+    write_files(table, tmp_path / "files", [4] * 125)
+    program = "import resource as r, stages.prepare as s; r.setrlimit(r.RLIMIT_NOFILE, (60, 60)); s.main()"
+    folder = run_stages(tmp_path / "run", tmp_path / "files", {}, ["prepare"], program=program)
+    path = "data/prepare/train.parquet"
+    pd.testing.assert_frame_equal(pd.read_parquet(folder / path), pd.read_parquet(project.path / path))
+
+
+def test_a_file_that_changed_since_it_was_looked_at_is_refused(make_params, tmp_path):
+    params = make_params({"data.slice_columns": []})
+    path, scratch = tmp_path / "reviews.csv", tmp_path / "scratch"
+    scratch.mkdir()
+    path.write_text("content,score\ngood,5\n", encoding="utf-8")
+    work = prepare.Work(params.data, params.prepare, tmp_path, scratch, 1, folder=False)
+    found, state, rows, counts = prepare.survey_file(work, (0, str(path)))
+    prepare.save(scratch / "counts.npy", np.array([counts]))
+    prepare.settle_bucket(work, 0)
+    part = prepare.Part(0, found, state, 0, rows)
+    assert prepare.write_file(work, part).summary()["rows"]["used"] == 1
+    with path.open("a", encoding="utf-8") as file:
+        file.write("bad,1\n")
+    with pytest.raises(UserError, match=r"reviews\.csv: changed while it was read"):
+        prepare.write_file(work, part)
+
+
+def test_a_cluster_on_this_machine_writes_the_same_bytes(files, made_here, tmp_path):
+    assert files_of(run_stages(tmp_path, files, HERE)) == files_of(made_here)
+
+
+def test_workers_elsewhere_write_the_same_bytes(cluster, files, made_here, tmp_path):
+    """They were started in another folder, and find the code and the files of the project none the less."""
+    changes = {"engine.name": "dask", "engine.scheduler": cluster}
+    assert files_of(run_stages(tmp_path, files.as_uri(), changes)) == files_of(made_here)
+
+
+def test_a_worker_that_is_killed_changes_nothing(table, tmp_path):
+    write_files(table, tmp_path / "files", [25] * 20)
+    there, here = tmp_path / "there", tmp_path / "here"
+    killed = []
+
+    def kill_a_worker(process):
+        """Kill one as soon as the stage has left a first file."""
+        while not [path for path in there.glob("data/.*.partial/**/*") if path.is_file()]:
+            assert process.poll() is None
+            time.sleep(0.005)
+        workers = psutil.Process(process.pid).children(recursive=True)
+        worker = next(worker for worker in workers if "spawn_main" in " ".join(worker.cmdline()))
+        worker.kill()
+        killed.append(worker)
+
+    stages = ["prepare", "clean"]
+    there.mkdir()
+    run_stages(there, tmp_path / "files", HERE | {"engine.workers": 2}, stages, meanwhile=kill_a_worker)
+    assert len(killed) == 2
+    here.mkdir()
+    assert files_of(there) == files_of(run_stages(here, tmp_path / "files", {}, stages))
+
+
+def work_once(folder, number):
+    """Die the first time that a 3 comes along."""
+    time.sleep(0.05)
+    if number == 3 and not (folder / "died").exists():
+        (folder / "died").touch()
+        os.kill(os.getpid(), signal.SIGKILL)
+    return [number]
+
+
+@given(st.lists(st.integers(), min_size=1))
+def test_a_fold_keeps_the_order(numbers):
+    assert Local().fold(lambda number: [number], add, numbers) == numbers
+
+
+def test_results_come_in_order_though_a_worker_dies(tmp_path, monkeypatch):
+    monkeypatch.chdir(ROOT)
+    with open_engine(settings()) as engine:
+        assert engine.map(partial(work_once, tmp_path), range(9)) == [[number] for number in range(9)]
+        (tmp_path / "died").unlink()
+        assert engine.fold(partial(work_once, tmp_path), add, range(9)) == list(range(9))
+
+
+def test_code_that_has_changed_since_is_read_again(cluster, tmp_path, monkeypatch):
+    def ask(_):
+        return importlib.import_module("src.answer").ANSWER
+
+    (tmp_path / "src").mkdir()
+    (tmp_path / "src/__init__.py").touch()
+    monkeypatch.chdir(tmp_path)
+    for answer in (1, 23):  # of two lengths: Python tells files of one second apart by their size
+        (tmp_path / "src/answer.py").write_text(f"ANSWER = {answer}\n", encoding="utf-8")
+        with open_engine(settings(cluster)) as engine:
+            assert set(engine.map(ask, range(4))) == {answer}
+
+
+def always_die(_):
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def refuse(number):
+    raise UserError(f"file {number}: mend it")
+
+
+def test_what_goes_wrong_is_one_clear_line(monkeypatch):
+    monkeypatch.chdir(ROOT)
+    monkeypatch.setattr(engine_module, "PATIENCE", 2)
+    with pytest.raises(UserError, match="no Dask scheduler with workers answers"):  # noqa: SIM117
+        with open_engine(settings(f"tcp://127.0.0.1:{free_port()}")):
+            pass
+    with pytest.raises(UserError, match=r"is for engine\.name: dask"):  # noqa: SIM117
+        with open_engine(settings("tcp://127.0.0.1:1").model_copy(update={"name": "local"})):
+            pass
+    with pytest.raises(UserError, match="file 0: mend it"), open_engine(settings()) as engine:
+        engine.map(refuse, [0])
+    with pytest.raises(UserError, match=r"more engine\.memory, or smaller files"), open_engine(settings()) as engine:
+        engine.map(always_die, [0])
+    monkeypatch.setitem(sys.modules, "distributed", None)
+    with pytest.raises(UserError, match=r"pip install -r requirements-cluster\.txt"), open_engine(settings()):
+        pass
+
+
+def score(project, *arguments):
+    """The command that scores a table, with a few rows in a chunk."""
+    program = "import src.tables.writers; src.tables.writers.CHUNK = 20; from commands.predict import *; run(main)"
+    return [sys.executable, "-c", program, *arguments, "--model", project.path / "models/export"]
+
+
+@pytest.fixture(scope="module")
+def scored_alone(project, files, tmp_path_factory):
+    """The bytes of each file, scored by itself."""
+    folder = tmp_path_factory.mktemp("alone")
+    for path in files.iterdir():
+        output = folder / path.name.removesuffix(".gz")
+        subprocess.run(score(project, path, "--output", output), cwd=ROOT, capture_output=True, check=True)
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+@pytest.mark.parametrize("where", ["local", "dask", "elsewhere"])
+def test_a_folder_is_scored_file_by_file(project, cluster, files, scored_alone, tmp_path, where):
+    command = [sys.executable, "-m", "commands.predict", files, "--output", tmp_path / "scored"]
+    command += ["--model", project.path / "models/export", "--engine", "local" if where == "local" else "dask"]
+    command += ["--scheduler", cluster] if where == "elsewhere" else []
+    said = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, text=True, check=True, env=ALONE).stdout
+    assert said.startswith("predict: 500 rows: ")
+    assert {path.name: path.read_bytes() for path in (tmp_path / "scored").iterdir()} == scored_alone
+    assert [path.name for path in tmp_path.iterdir()] == ["scored"]
+
+
+def test_a_bad_file_is_one_line_of_a_cluster_too(project, files, tmp_path):
+    shutil.copytree(files, tmp_path / "files")
+    (tmp_path / "files/_SUCCESS").touch()
+    (tmp_path / "files/z.csv").write_text("other\n1\n", encoding="utf-8")
+    command = [sys.executable, "-m", "commands.predict", tmp_path / "files", "--output", tmp_path / "scored"]
+    command += ["--model", project.path / "models/export", "--engine", "dask"]
+    done = subprocess.run(command, cwd=ROOT, stderr=subprocess.PIPE, text=True, check=False, env=ALONE)
+    assert done.returncode == 1
+    assert done.stderr.startswith("error: ")
+    assert "z.csv: no column content" in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
+def test_a_bad_file_costs_none_of_the_others(project, files, scored_alone, tmp_path):
+    shutil.copytree(files, tmp_path / "files")
+    (tmp_path / "files/z.csv").write_text("other\n1\n", encoding="utf-8")
+    command = score(project, tmp_path / "files", "--output", tmp_path / "scored", "--resume")
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert "z.csv: no column content" in done.stderr
+    before = {path.name: path.stat().st_ino for path in (tmp_path / ".scored.partial").glob("[0-9]*")}
+    assert before.keys() == scored_alone.keys()
+    (tmp_path / "files/z.csv").unlink()
+    subprocess.run(command, cwd=ROOT, capture_output=True, check=True)
+    assert {path.name: path.stat().st_ino for path in (tmp_path / "scored").iterdir()} == before
+
+
+def test_finished_files_are_kept_and_changed_ones_are_not(project, files, scored_alone, tmp_path):
+    shutil.copytree(files, tmp_path / "files")
+    command = score(project, tmp_path / "files", "--output", tmp_path / "scored", "--resume")
+    parts = tmp_path / ".scored.partial"
+    for change, kept in (("", True), ("1,a\n", False)):
+        process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL)
+        while not (parts / ".0.csv.json").exists():
+            assert process.poll() is None
+            time.sleep(0.005)
+        process.kill()
+        process.wait()
+        with (parts / "0.csv").open("a") as file:
+            file.write("used again\n")
+        with (tmp_path / "files/0.csv").open("a") as file:
+            file.write(change)
+        subprocess.run(command, cwd=ROOT, capture_output=True, check=True)
+        found = {path.name: path.read_bytes() for path in (tmp_path / "scored").iterdir()}
+        assert found.pop("0.csv").endswith(b"used again\n") == kept
+        assert found == {name: content for name, content in scored_alone.items() if name != "0.csv"}

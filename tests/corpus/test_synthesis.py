@@ -1,0 +1,138 @@
+from itertools import islice
+
+import numpy as np
+import pytest
+import torch
+from ruamel.yaml import YAML
+
+from src.core.schema import TRUTH
+from src.corpus.synthesis import CONTRASTS, LEVELS, NOW, OPENINGS, TURNS, star_probabilities, synthesize
+from src.evaluation.baselines import Texts, logistic_regressions
+from src.evaluation.metrics import outcome
+from src.learning.checkpoints import Checkpoint
+from src.learning.classification import Rating, predict
+from src.learning.model import ReviewModel
+from src.learning.training import be_deterministic, fit
+from src.tables.readers import Row
+from src.tables.splitting import Kept
+from src.text.cleaning import make_cleaner
+from src.text.encoded import Reviews
+from src.text.stop_words import function_words
+from src.text.vocabulary import FIRST_WORD, UNKNOWN, choose_words, count_words
+from tests.conftest import ROOT
+from tests.tables.test_splitting import judge_all
+
+CLAUSES = YAML(typ="safe", pure=True).load(ROOT / "src/corpus/clauses.yaml")
+
+
+def corpus(reviews, seed=1):
+    return list(synthesize(CLAUSES, reviews, seed))
+
+
+def truth_of(reviews):
+    return np.array([[review[name] for name in TRUTH] for review in reviews])
+
+
+def test_there_is_enough_to_say():
+    assert len(CLAUSES["aspects"]) >= 12
+    said = [clause for aspect in CLAUSES["aspects"].values() for level in LEVELS for clause in aspect[level]]
+    assert len(said) == len(set(said)) >= 300
+
+
+def test_the_probabilities_follow_the_opinion():
+    for value in np.linspace(-2, 2, 41):
+        probabilities = np.array(star_probabilities(value))
+        assert probabilities.sum() == pytest.approx(1, abs=1e-12)
+        assert (probabilities > 0).all()
+    means = [np.dot(star_probabilities(value), [1, 2, 3, 4, 5]) for value in np.linspace(-2, 2, 41)]
+    assert (np.diff(means) > 0).all()
+    # By hand: 1 / (1 + exp(2.2 * 0 - -2.8)) = 0.057324 one star, of 99 ratings in 100; the others 0.2 each.
+    assert star_probabilities(0)[0] == pytest.approx(0.99 * 0.057324 + 0.01 * 0.2, abs=1e-6)
+
+
+def test_a_text_alone_decides_its_probabilities_and_its_stars():
+    seen = {}
+    for review in corpus(30_000):
+        if review["content"]:
+            said = (review["score"], *(review[name] for name in TRUTH))
+            assert seen.setdefault(review["content"].casefold(), said) == said
+
+
+def test_stars_are_drawn_from_the_probabilities():
+    unique = list({review["content"]: review for review in corpus(30_000)}.values())
+    truth, stars = truth_of(unique), np.array([review["score"] for review in unique])
+    expected, spread = truth.sum(axis=0), np.sqrt((truth * (1 - truth)).sum(axis=0))
+    assert (np.abs(np.bincount(stars, minlength=6)[1:] - expected) < 4 * spread).all()
+    loss = -np.log(truth[np.arange(len(stars)), stars - 1]).mean()
+    entropy = -(truth * np.log(truth)).sum(axis=1)
+    assert loss == pytest.approx(entropy.mean(), abs=0.02)
+
+
+def test_the_shape_is_that_of_an_app_store():
+    reviews = corpus(10_000)
+    stars = np.bincount([review["score"] for review in reviews], minlength=6)[1:] / len(reviews)
+    assert stars[4] == pytest.approx(0.63, abs=0.05)
+    assert stars[0] > stars[1] < stars[2] < stars[3] < stars[4]
+    words = np.array([len(review["content"].split()) for review in reviews if review["content"]])
+    assert 12 <= np.median(words) <= 20
+    assert words.min() <= 2
+    assert words.max() > 80
+
+
+def test_a_corpus_is_the_start_of_a_longer_one_and_depends_on_its_seed():
+    longer = synthesize(CLAUSES, 10**9, seed=1)
+    assert list(islice(longer, 200)) == corpus(200)
+    assert corpus(200, seed=2) != corpus(200)
+
+
+def test_what_turns_a_clause_has_a_twin_in_nearly_the_same_words():
+    for turned, plain in [
+        *((a.text, b.text) for a, b in TURNS),
+        *zip((a for a, _ in OPENINGS[::2]), (b for b, _ in OPENINGS[1::2]), strict=True),
+    ]:
+        words, twin = set(turned.split()), set(plain.split())
+        assert len(words ^ twin) <= 3
+    assert len(CONTRASTS) + len(NOW) >= 6
+
+
+def split_corpus():
+    rows = [
+        Row(number, review["content"], review["score"], truth=tuple(review[name] for name in TRUTH))
+        for number, review in enumerate(corpus(10_000))
+    ]
+    kept = [verdict for verdict in judge_all(rows, salt="reviews") if isinstance(verdict, Kept)]
+    return {split: [review for review in kept if review.split == split] for split in ("train", "valid", "test")}
+
+
+def test_a_bag_of_words_stays_above_the_floor_and_the_lstm_gets_closer(make_params, tmp_path):
+    """The reason why the corpus is as it is: order decides, and a model that reads in order can see it."""
+    params = make_params({"train.epochs": 8})
+    splits = split_corpus()
+    texts = {
+        split: Texts([review.text for review in reviews], np.array([review.rating - 1 for review in reviews]))
+        for split, reviews in splits.items()
+    }
+    labels = texts["test"].labels
+    floor = outcome(np.array([review.truth for review in splits["test"]]), labels).loss.mean()
+    tfidf = next(logistic_regressions(texts["train"], texts["valid"], texts["test"].texts, 5, params.baseline))[1]
+
+    clean = make_cleaner("english", params.clean, function_words("english"))
+    cleaned = {split: [clean(text) for text in part.texts] for split, part in texts.items()}
+    words = choose_words(count_words(cleaned["train"]), params.encode.min_count, params.encode.max_words)
+    ids = {word: FIRST_WORD + place for place, word in enumerate(words)}
+
+    def encode(split):
+        coded = [[ids.get(word, UNKNOWN) for word in text.split(" ")] for text in cleaned[split]]
+        return Reviews(np.concatenate(coded).astype(np.int32), np.cumsum([0, *map(len, coded)]), texts[split].labels)
+
+    be_deterministic(1)
+    torch.manual_seed(1)
+    model = ReviewModel(params.model, FIRST_WORD + len(words), 5)
+    rows = np.arange(len(splits["train"]))
+    task = Rating(model, encode("train"), rows, encode("valid"), np.zeros(5))
+    fit(task, params.train, 1, lambda epoch: None, Checkpoint(tmp_path / "checkpoint.safetensors"))
+    lstm = outcome(predict(model, encode("test"), np.zeros(5)), labels).loss.mean()
+    bag = outcome(tfidf, labels).loss.mean()
+    print(f"floor {floor:.3f}, LSTM {lstm:.3f}, TF-IDF + logistic regression {bag:.3f}")
+    assert bag > floor + 0.15
+    assert floor < lstm < bag - 0.03

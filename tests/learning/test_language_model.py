@@ -1,0 +1,75 @@
+import numpy as np
+import pytest
+import torch
+
+from src.learning.language_model import Language, LanguageModel
+from src.learning.training import fit
+from src.text.encoded import Reviews
+from tests.learning.test_training import Nothing
+
+WORDS = 12
+
+
+def pretrain_settings(make_params, **changes):
+    keys = {"pretrain.epochs": 8, "pretrain.lr": 0.02, "pretrain.batch_size": 16, "pretrain.dropout": 0.0}
+    return make_params(keys | {"pretrain.word_dropout": 0.0} | changes).pretrain
+
+
+def build(settings):
+    torch.manual_seed(1)
+    return LanguageModel(settings, WORDS, embedding=16)
+
+
+def cycles(count, seed):
+    """Reviews that count upwards, 2, 3, ... 11, 2, 3, ...: each word says which one follows and which came before."""
+    random = np.random.default_rng(seed)
+    texts = [2 + (np.arange(length) + random.integers(10)) % 10 for length in random.integers(1, 9, count)]
+    return Reviews(np.concatenate(texts).astype(np.int32), np.cumsum([0, *map(len, texts)]), np.zeros(count, int))
+
+
+def test_each_direction_predicts_every_word_but_its_first(make_params):
+    """By hand: with weights of zero each word is as likely as its bias says, whatever came before."""
+    network = build(pretrain_settings(make_params)).eval()
+    with torch.no_grad():
+        for weights in network.parameters():
+            weights.zero_()
+        network.bias[5] = 2.0
+    ids, lengths = torch.tensor([[4, 5, 6], [5, 0, 0]]), torch.tensor([3, 1])
+    rare = np.log(WORDS - 1 + np.exp(2))
+    assert network(ids, lengths).tolist() == pytest.approx([rare - 2, rare, rare - 2, rare])
+
+
+def test_a_review_has_the_same_loss_alone_and_in_any_batch(make_params):
+    network = build(pretrain_settings(make_params)).eval()
+    ids, lengths = torch.tensor([[4, 5, 6, 7], [8, 9, 0, 0]]), torch.tensor([4, 2])
+    together = network(ids, lengths)
+    alone = network(ids[:1], lengths[:1]), network(ids[1:, :2], lengths[1:])
+    expected = torch.cat([alone[0][:3], alone[1][:1], alone[0][3:], alone[1][1:]])
+    torch.testing.assert_close(together, expected, rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize("softmax_words", [WORDS, 4])
+def test_it_learns_what_follows_also_against_a_few_words_at_a_time(make_params, softmax_words):
+    settings = pretrain_settings(make_params, **{"pretrain.softmax_words": softmax_words})
+    task = Language(build(settings), cycles(300, 1), cycles(50, 2))
+    before = task.measure()["valid/loss"]
+    best = fit(task, settings, 1, lambda epoch: None, Nothing())
+    assert before > 2
+    assert best.valid_loss < 0.1
+
+
+def test_a_few_words_stand_for_all_others(make_params):
+    """By hand: with weights of zero each of the 12 words is as likely as any other, however many are compared."""
+    network = build(pretrain_settings(make_params, **{"pretrain.softmax_words": 3})).train()
+    with torch.no_grad():
+        for weights in network.parameters():
+            weights.zero_()
+    surprise = network(torch.tensor([[4, 5, 6], [5, 0, 0]]), torch.tensor([3, 1]))
+    assert surprise.tolist() == pytest.approx([np.log(WORDS)] * 4)
+
+
+def test_reviews_of_one_word_have_nothing_that_follows(make_params):
+    one = Reviews(np.array([2, 3], np.int32), np.array([0, 1, 2]), np.zeros(2, int))
+    settings = pretrain_settings(make_params)
+    for reviews, valid in ((one, cycles(20, 1)), (cycles(20, 1), one)):
+        assert fit(Language(build(settings), reviews, valid), settings, 1, lambda epoch: None, Nothing()) is None

@@ -1,0 +1,97 @@
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from src.core.params import Model
+from src.learning.model import WIDE_SCALE, ReviewModel, reverse
+
+CELLS = ("lstm", "gru", "rnn")
+POOLINGS = ("max_mean", "max", "mean", "last")
+
+
+def build(seed=0, **changes):
+    settings = {"cell": "lstm", "embedding": 6, "hidden": 5, "layers": 1, "directions": 2, "pooling": "max_mean"}
+    settings |= {"dropout": 0.5, "word_dropout": 0.5, "wide": True}
+    torch.manual_seed(seed)
+    model = ReviewModel(Model(**(settings | changes)), words=20, classes=5).eval()
+    if model.settings.wide:
+        nn.init.normal_(model.wide.weight[2:])
+    return model
+
+
+def some_reviews():
+    random = np.random.default_rng(1)
+    lengths = torch.tensor([3, 1, 7, 5])
+    ids = torch.from_numpy(random.integers(1, 20, (4, 7)))
+    return ids.masked_fill(torch.arange(7) >= lengths[:, None], 0), lengths
+
+
+@pytest.mark.parametrize("cell", CELLS)
+@pytest.mark.parametrize("pooling", POOLINGS)
+@pytest.mark.parametrize("directions", [1, 2])
+def test_a_review_has_the_same_logits_alone_and_in_any_batch(cell, pooling, directions):
+    model = build(cell=cell, pooling=pooling, directions=directions, layers=2)
+    ids, lengths = some_reviews()
+    together = model(ids, lengths)
+    wider = model(nn.functional.pad(ids, (0, 9)), lengths)
+    torch.testing.assert_close(together, wider, rtol=0, atol=1e-6)
+    for row, length in enumerate(lengths):
+        alone = model(ids[row : row + 1, :length], lengths[row : row + 1])
+        torch.testing.assert_close(alone[0], together[row], rtol=0, atol=1e-6)
+
+
+def test_reverse_by_hand():
+    states = torch.tensor([[1.0, 2.0, 3.0, 0.0], [4.0, 0.0, 0.0, 0.0]])[:, :, None]
+    assert reverse(states, torch.tensor([3, 1]))[:, :, 0].tolist() == [[3, 2, 1, 0], [4, 0, 0, 0]]
+
+
+def test_two_one_way_layers_are_torchs_bidirectional_lstm_on_packed_sequences():
+    model = build(pooling="last", wide=False)
+    peer = nn.LSTM(6, 5, batch_first=True, bidirectional=True)
+    ahead, back = model.forwards[0].state_dict(), model.backwards[0].state_dict()
+    peer.load_state_dict(ahead | {f"{name}_reverse": values for name, values in back.items()})
+    ids, lengths = some_reviews()
+    packed = nn.utils.rnn.pack_padded_sequence(model.embedding(ids), lengths, batch_first=True, enforce_sorted=False)
+    last = peer(packed)[1][0]
+    expected = model.output(torch.cat([last[0], last[1]], dim=1))
+    torch.testing.assert_close(model(ids, lengths), expected, rtol=0, atol=1e-6)
+
+
+def test_the_order_of_the_words_counts():
+    model = build()
+    lengths = torch.tensor([3])
+    one, other = model(torch.tensor([[2, 3, 4]]), lengths), model(torch.tensor([[4, 3, 2]]), lengths)
+    assert not torch.allclose(one, other, atol=1e-4)
+
+
+def test_dropout_works_in_training_alone():
+    model = build()
+    ids, lengths = some_reviews()
+    assert torch.equal(model(ids, lengths), model(ids, lengths))
+    model.train()
+    assert not torch.equal(model(ids, lengths), model(ids, lengths))
+
+
+def test_the_seed_decides_the_weights():
+    one, same, other = (build(seed).state_dict() for seed in (0, 0, 1))
+    assert all(torch.equal(one[name], same[name]) for name in one)
+    assert not torch.equal(one["output.weight"], other["output.weight"])
+    assert not one["embedding.weight"][0].any()
+
+
+def test_a_word_adds_its_wide_logits_wherever_it_stands():
+    model = build(pooling="max_mean", wide=True)
+    ids, lengths = some_reviews()
+    before = model(ids, lengths)
+    with torch.no_grad():
+        model.wide.weight[7] += torch.arange(5.0) / WIDE_SCALE
+    added = (model(ids, lengths) - before).detach()
+    times = (ids == 7).sum(dim=1) / lengths.sqrt()
+    assert times.sum() > 0
+    torch.testing.assert_close(added, times[:, None] * torch.arange(5.0), rtol=0, atol=1e-5)
+
+
+def test_the_scale_of_wide_logits_is_rounded_right_so_that_every_cpu_has_the_same():
+    lengths = torch.arange(1, 2000)
+    assert lengths.rsqrt().tolist() == (1 / np.sqrt(lengths.numpy().astype(np.float32))).tolist()

@@ -1,0 +1,273 @@
+"""Bad input gives one clear line that names the place and the remedy, and leaves nothing behind."""
+
+import gzip
+import os
+import shutil
+import subprocess
+import sys
+import threading
+import time
+import zipfile
+from functools import partial
+from http.server import ThreadingHTTPServer
+from importlib import import_module
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from ruamel.yaml import YAML
+
+from src.core.errors import run
+from tests.conftest import ROOT, changed_params
+from tests.pipeline.test_contract import STAGES
+from tests.tables.test_readers import Answers
+
+GOOD = b"content,score\n" + b"".join(b"review number %d,%d\n" % (i, 1 + i % 5) for i in range(100))
+RATED = "content,score\n" + "".join(f"review {i},%s\n" for i in range(100))
+
+
+def rated(*ratings: object) -> bytes:
+    """A table of 100 reviews whose ratings go round and round."""
+    return (RATED % tuple(ratings[i % len(ratings)] for i in range(100))).encode()
+
+
+TABLES: dict[str, tuple[bytes, str]] = {
+    "empty": (b"", "the file is empty"),
+    "one line end": (b"\n", "no column content"),
+    "header only": (b"content,score\n", "no usable review for the train split"),
+    "no such column": (b"contents,score\ngood,5\n", "no column content .*contents, score; nearest to it: contents"),
+    "no such rating": (b"content,stars\ngood,5\n", "no column score .*nearest to it"),
+    "wrong separator": (GOOD.replace(b",", b"^"), r"no column content"),
+    "no header": (GOOD.split(b"\n", 1)[1], "no column content"),
+    "twice the same column": (b"content,score,score\ngood,5,4\n", "2 columns are called score"),
+    "quote left open": (GOOD + b'"never closed,5\nnext,4\n', "line 102: a quote is opened and never closed"),
+    "rows of other lengths": (GOOD + b"a,b,c\n" * 50, "33% of the rows are rejected .wrong number of fields: 50"),
+    "ratings as words": (rated("five", "one"), "100% of the rows are rejected .*row 1: rating 'five'"),
+    "negative ratings": (rated(-1, 5, 4), "rating is not 1, 2, 3, 4 or 5: 34"),
+    "huge ratings": (rated(1e9, 5, 4), "rating is not 1, 2, 3, 4 or 5"),
+    "half stars": (rated(3.5, 5, 4), "rating is not 1, 2, 3, 4 or 5"),
+    "out of ten": (rated(8, 10, 9), "100% of the rows are rejected"),
+    "no ratings": (rated(""), "no rating: 100"),
+    "one class": (rated(5), "all 100 reviews have the same stars"),
+    "blank texts": (b"content,score\n" + b" ,5\n" * 9, "no text: 9"),
+    "always the same review": (b"content,score\n" + b"good,5\n" * 1000, "no usable review for the"),
+    "three reviews": (b"content,score\ngood,5\nbad,1\nfair,3\n", "no usable review for the .* split"),
+    "utf-16 without a mark": (GOOD.decode().encode("utf-16-le"), "no column content"),
+    "a picture": (b"\x89PNG\r\n\x1a\n" + bytes(range(256)) * 9, "no column content"),
+}
+FILES: dict[str, tuple[str, bytes, str]] = {
+    "truncated gzip": ("a.csv.gz", gzip.compress(GOOD)[:-20], "cannot be read .*is it complete"),
+    "no gzip": ("a.csv.gz", GOOD, "cannot be read"),
+    "no zip": ("a.csv.zip", GOOD, "cannot be read"),
+    "no parquet": ("a.parquet", GOOD, "cannot be read"),
+    "empty parquet": ("a.parquet", b"", "cannot be read"),
+    "unknown ending": ("a.xlsx", GOOD, r"unknown kind of file .*set data\.format"),
+    "no ending": ("reviews", GOOD, r"set data\.format"),
+    "no json": ("a.jsonl", GOOD, "no column content"),
+    "json of other columns": ("a.jsonl", b'{"text": "good"}\n', "no column content .*there are: text"),
+    "json list": ("a.jsonl", b'[{"content": "good", "score": 5}]\n', "no column content"),
+}
+PARAMS: dict[str, tuple[dict[str, object], str]] = {
+    "no such file": ({"data.path": "nowhere.csv"}, "nowhere.csv: no such file"),
+    "a folder of other files": ({"data.path": "."}, r"params\.yaml: unknown kind of file .*set data\.format"),
+    "an unknown engine": ({"engine.name": "spark"}, "engine.name: input should be 'local' or 'dask'"),
+    "no worker": ({"engine.workers": 0}, "engine.workers: input should be greater than or equal to 1"),
+    "unknown key": ({"prepare.sallt": "a"}, "prepare.sallt: unknown key; did you mean salt"),
+    "wrong type": ({"prepare.salt": 5}, "prepare.salt: input should be a valid string, not 5"),
+    "out of range": ({"prepare.test_share": 1.5}, "prepare.test_share: input should be less than 1, not 1.5"),
+    "not a number": ({"prepare.test_share": float("nan")}, "prepare.test_share: input should be a finite number"),
+    "a number as text": ({"train.lr": "1e-3"}, "train.lr: input should be a valid number"),
+    "nothing to train on": ({"prepare.test_share": 0.9, "prepare.valid_share": 0.1}, "nothing is left to train on"),
+    "unknown language": ({"data.language": "klingon"}, "data.language: input should be 'english'"),
+    "unknown encoding": ({"data.encoding": "utf-9"}, "utf-9: unknown encoding; set data.encoding"),
+    "two letters as separator": ({"data.separator": ";;"}, "data.separator: "),
+    "a split column that is not there": ({"data.split_column": "split"}, r"no column split .data\.split_column"),
+    "no test split": ({"prepare.test_share": 0.0}, "no usable review for the test split"),
+    "a seed below zero": ({"base.seed": -1}, "base.seed: input should be greater than or equal to 0"),
+}
+
+
+@pytest.fixture
+def fails(tmp_path, monkeypatch, capsys):
+    """Run a stage in an empty folder; it must end with one line that matches, and write nothing."""
+
+    def check(says: str, changes: dict[str, object], stage: str = "prepare") -> None:
+        monkeypatch.chdir(tmp_path)
+        in_this_process = {"train.portable": False}
+        YAML().dump(changed_params(in_this_process | changes), Path("params.yaml"))
+        before = set(tmp_path.rglob("*"))
+        with pytest.raises(SystemExit, match=says) as ended:
+            run(import_module(f"stages.{stage}").main)
+        line = str(ended.value.code)
+        assert line.startswith("error: ")
+        assert "\n" not in line
+        assert len(line) < 700
+        left = {path for path in set(tmp_path.rglob("*")) - before if path.is_file()}
+        assert left == set()
+
+    return check
+
+
+@pytest.mark.parametrize("name", TABLES)
+def test_a_bad_table(fails, tmp_path, name):
+    content, says = TABLES[name]
+    (tmp_path / "a.csv").write_bytes(content)
+    fails(says, {"data.path": "a.csv"})
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_a_bad_file(fails, tmp_path, name):
+    file, content, says = FILES[name]
+    (tmp_path / file).write_bytes(content)
+    fails(says, {"data.path": file})
+
+
+@pytest.mark.parametrize("name", PARAMS)
+def test_a_bad_parameter(fails, tmp_path, name):
+    changes, says = PARAMS[name]
+    (tmp_path / "a.csv").write_bytes(GOOD)
+    fails(says, {"data.path": "a.csv"} | changes)
+
+
+def test_parquet_of_another_schema(fails, tmp_path):
+    pd.DataFrame({"content": [["a"], ["b"]], "score": [1, 2]}).to_parquet(tmp_path / "a.parquet")
+    fails("text is not text: 2", {"data.path": "a.parquet"})
+
+
+def test_a_zip_of_two_files(fails, tmp_path):
+    with zipfile.ZipFile(tmp_path / "a.csv.zip", "w") as archive:
+        archive.writestr("a.csv", GOOD)
+        archive.writestr("b.csv", GOOD)
+    fails("2 files inside; one is expected", {"data.path": "a.csv.zip"})
+
+
+def test_all_in_one_split(fails, tmp_path):
+    lines = "".join(f"review {i},{1 + i % 5},train\n" for i in range(20))
+    (tmp_path / "a.csv").write_text("content,score,split\n" + lines, encoding="utf-8")
+    fails("no usable review for the valid split", {"data.path": "a.csv", "data.split_column": "split"})
+
+
+class Slow(Answers):
+    """Answers after half a second."""
+
+    def do_GET(self):
+        time.sleep(0.5)
+        super().do_GET()
+
+
+@pytest.mark.parametrize(
+    ("path", "says"),
+    [
+        ("gone.csv", "404"),
+        ("cut.csv", "cut off after 3 of 99 bytes"),
+        ("round.csv", "cannot be downloaded"),
+        ("slow.csv", "timed out"),
+        ("a b.csv", "cannot be downloaded"),
+    ],
+)
+def test_a_bad_url(fails, path, says):
+    answers = {
+        "/gone.csv": (404, {}, b""),
+        "/cut.csv": (200, {"Content-Length": "99"}, b"abc"),
+        "/round.csv": (302, {"Location": "/round.csv"}, b""),
+        "/slow.csv": (200, {}, GOOD),
+    }
+    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(Slow if path == "slow.csv" else Answers, answers))
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        fails(says, {"data.path": f"http://127.0.0.1:{server.server_port}/{path}", "data.url_timeout": 0.1})
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
+def test_a_server_that_is_not_there(fails):
+    fails("cannot be downloaded", {"data.path": "http://127.0.0.1:9/reviews.csv"})
+
+
+@pytest.mark.parametrize("stage", ["clean", "resample", "pretrain", "baseline", "train", "evaluate", "export"])
+def test_a_stage_before_its_inputs(fails, stage):
+    fails("data/.*: no such file; run dvc repro", {}, stage)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no limit on the size of files")
+def test_a_write_that_fails_half_way(tmp_path):
+    """A limit on the size of files stands for a full disk: the write fails in the middle."""
+    import resource
+
+    table = b"content,score\n" + b"".join(b"review number %d,%d\n" % (i, 1 + i % 5) for i in range(60_000))
+    (tmp_path / "a.csv").write_bytes(table)
+    YAML().dump(changed_params({"data.path": "a.csv"}), tmp_path / "params.yaml")
+    done = subprocess.run(
+        [sys.executable, "-m", "stages.prepare"],
+        cwd=tmp_path,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, 50_000)),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert done.stderr.startswith("error: ")
+    assert "File too large" in done.stderr
+    assert done.stderr.count("\n") == 1
+    assert not list((tmp_path / "data").iterdir())
+
+
+FULL_DISK = """
+mount -t tmpfs -o size=8m tmpfs "$1" || exit 77
+cp -r "$2"/* "$1" && cd "$1" && rm -rf "data/$4" "models/$4" "plots/$4" && [ "$4" = synthesize ] && rm -r data/raw
+cat /dev/zero > filler 2> /dev/null
+find . -type f | sort > "$2/before"
+"$3" -m "stages.$4"
+code=$?
+find . -type f | sort | diff "$2/before" - >&2 && exit $code
+"""
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_a_full_disk(project, tmp_path, stage):
+    """On a file system without a free byte each stage ends with one line and leaves nothing half-written."""
+    disk, origin = tmp_path / "disk", tmp_path / "origin"
+    disk.mkdir()
+    origin.mkdir()
+    for name in ("data", "models", "metrics", "plots", "stages", "src"):
+        shutil.copytree(project.path / name, origin / name, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copy(project.path / "params.yaml", origin)
+    command = ["unshare", "--user", "--map-root-user", "--mount", "sh", "-c", FULL_DISK, "sh"]
+    if not shutil.which("unshare"):
+        pytest.skip("needs unshare to make a small file system")
+    done = subprocess.run(
+        [*command, disk, origin, sys.executable, stage],
+        env=os.environ | {"PYTHONDONTWRITEBYTECODE": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode == 77 or "unshare" in done.stderr:
+        pytest.skip(f"no small file system here: {done.stderr}")
+    assert done.returncode == 1
+    assert "No space left on device; mend that" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("length", [1, 100_000])
+def test_whoever_stops_reading_is_told_nothing(length):
+    reading, writing = os.pipe()
+    os.close(reading)
+    program = f"from src.core.errors import run; run(lambda: print('a' * {length}))"
+    command = [sys.executable, "-c", program]
+    done = subprocess.run(command, cwd=ROOT, stdout=writing, stderr=subprocess.PIPE, check=False)
+    os.close(writing)
+    assert (done.returncode, done.stderr) == (1, b"")
+
+
+def test_tabs_in_params(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("params.yaml").write_text((ROOT / "params.yaml").read_text(encoding="utf-8").replace("  seed", "\tseed"))
+    with pytest.raises(SystemExit, match=r"params\.yaml: not valid YAML: .*line 5"):
+        run(import_module("stages.prepare").main)
+
+
+def test_there_are_enough_of_them():
+    assert len(TABLES) + len(FILES) + len(PARAMS) + 14 >= 50

@@ -1,0 +1,106 @@
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from src.core.params import check_params
+from src.text.cleaning import make_cleaner
+from src.text.stop_words import function_words
+from tests.conftest import changed_params
+
+LANGUAGES = ("english", "german", "french", "spanish")
+
+
+def cleaner(language="english", **changes):
+    raw = changed_params({f"clean.{key}": value for key, value in changes.items()})
+    return make_cleaner(language, check_params(raw, "params.yaml").clean, function_words(language))
+
+
+CLEANERS = {language: cleaner(language) for language in LANGUAGES}
+
+
+@pytest.mark.parametrize(
+    ("text", "cleaned"),
+    [
+        ("It crashes, it crashed; the CRASHING app", "crash crash crash app"),
+        ("This is not good at all!!!", "not good all !"),
+        ("I don't like it, but she'd love it", "don't like but love"),
+        ("I don\u2019t know", "don't know"),
+        ("sooooo goooood, nooooo, toooo", "so good no too"),
+        ("see https://example.org/a?b=1 or www.example.org, mail me@example.org <br/> <b>now</b>", "mail now"),
+        ("Fish &amp; chips &lt;br&gt; 1000", "fish chip 1000"),
+        ("love it 😍👍🏽", "love 😍 👍"),
+        ("\uff27\uff4f\uff4f\uff44 caf\u0065\u0301", "good café"),
+        ("a < b, <3", "b 3"),
+        ("!!!??? ...", "! ?"),
+        ("the of and", ""),
+    ],
+)
+def test_known_answers(text, cleaned):
+    assert CLEANERS["english"](text) == cleaned
+
+
+@pytest.mark.parametrize(
+    ("language", "text", "cleaned"),
+    [
+        ("german", "Die Äpfel sind nicht sehr gut, aber die Birnen!", "apfel nicht sehr gut aber birn !"),
+        ("french", "L'application n'est pas du tout pratique", "appliqu n pas tout pratiqu"),
+        ("spanish", "La aplicación no funciona muy bien", "aplic no funcion muy bien"),
+    ],
+)
+def test_negations_stay_in_every_language(language, text, cleaned):
+    assert CLEANERS[language](text) == cleaned
+
+
+@pytest.mark.parametrize(
+    ("changes", "text", "cleaned"),
+    [
+        ({"remove_stop_words": False}, "it is the best", "it is the best"),
+        ({"keep_negations": False}, "it isn't very bad but not good", "bad good"),
+        ({"stemmer": "none"}, "crashes crashed", "crashes crashed"),
+        ({"stemmer": "porter"}, "crashes happily", "crash happili"),
+        ({"keep_emoji": False}, "love 😍", "love"),
+        ({"keep_marks": False}, "app?!", "app"),
+        ({"squeeze_elongation": False, "stemmer": "none"}, "goooood", "goooood"),
+        ({"normalise_unicode": False, "stemmer": "none"}, "\uff47ood", "\uff47ood"),
+        ({"remove_markup": False}, "<b>bold</b>", "b bold b"),
+    ],
+)
+def test_each_step_can_be_switched_off(changes, text, cleaned):
+    assert cleaner(**changes)(text) == cleaned
+
+
+WORDS = st.lists(
+    st.one_of(
+        st.text(), st.sampled_from(["don't", "sooo", "it's", "&amp;lt;b", "naïveté", "!!", "😀", "rock'n'roll's"])
+    )
+)
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+@given(words=WORDS)
+@example(words=["ses'des"])
+@example(words=["AAÁ"])
+@example(words=["don't's", "o'clock'd"])
+def test_cleaning_what_is_clean_changes_nothing(language, words):
+    clean = CLEANERS[language]
+    once = clean(" ".join(words))
+    assert clean(once) == once
+    assert "  " not in once
+    assert once == once.strip()
+
+
+@given(st.text(alphabet="abcdefinstuyz'", max_size=12), st.sampled_from(LANGUAGES))
+def test_stems_of_letters_are_stable_too(word, language):
+    once = CLEANERS[language](word)
+    assert CLEANERS[language](once) == once
+
+
+@given(st.text())
+def test_a_text_hardly_grows(text):
+    # NFKC and case folding write at most 18 letters for one, and words are separated by one space each.
+    assert len(CLEANERS["english"](text)) <= 20 * len(text)
+
+
+def test_a_text_of_a_million_dots_is_read_in_one_go():
+    # An e-mail pattern without a limit would look ahead over the whole rest at every letter.
+    assert CLEANERS["english"]("x." * 500_000 + "@ crash").endswith("x crash")
