@@ -20,10 +20,10 @@ from benchmarks import source_method
 from benchmarks.timing import Way, compare, timed
 from src.core.cpu_dispatch import PORTABLE
 from src.core.params import Params, read_params
-from src.learning.classification import Rating
+from src.learning.classification import ClassificationTask
 from src.learning.model import ReviewModel
 from src.learning.training import Training, be_deterministic
-from src.text.encoded import Reviews, load_reviews, pad, shuffled_batches
+from src.text.encoded import EncodedReviews, load_encoded, pad, shuffled_batches
 from src.text.vocabulary import FIRST_WORD
 
 STARS = 5
@@ -36,25 +36,25 @@ class Corpus:
 
     def __init__(self, params: Params, most: int | None = None) -> None:
         self.params = params
-        self.reviews = load_reviews(Path("data/encode/train"))
+        self.reviews = load_encoded(Path("data/encode/train"))
         self.rows = np.load("data/resample/rows.npy", allow_pickle=False)[:most]
         self.words = len(Path("data/encode/vocabulary.txt").read_text(encoding="utf-8").splitlines())
         self.batches = list(shuffled_batches(self.reviews, self.rows, params.train.batch_size, seed=1))
         model = ReviewModel(params.model, FIRST_WORD + self.words, STARS)
-        self.task = Rating(model, self.reviews, self.rows, self.reviews, np.zeros(STARS))
+        self.task = ClassificationTask(model, self.reviews, self.rows, self.reviews, np.zeros(STARS))
         self.training = Training(model, 10**6, params.train)
 
     def ours(self) -> None:
         """The steps of an epoch as src.learning.training.fit takes them."""
         self.task.network.train()
         for batch in self.batches:
-            self.training.learn(*self.task.loss(batch))
+            self.training.take_step(*self.task.loss(batch))
 
     def ours_wide(self, batch: np.ndarray) -> None:
         """One step of our model on reviews padded to source_method.LENGTH words."""
         ids, lengths = (torch.from_numpy(values) for values in wide(self.reviews, batch))
         logits, labels = self.task.network(ids, lengths), torch.from_numpy(self.reviews.labels[batch])
-        self.training.learn(functional.cross_entropy(logits, labels), len(batch))
+        self.training.take_step(functional.cross_entropy(logits, labels), len(batch))
 
     def products(self) -> None:
         """The matrix products of an epoch of the LSTM as plain torch.mm: forward, and both gradients.
@@ -62,13 +62,14 @@ class Corpus:
         Word by word where the next needs the last; all at once where it does not.
         """
         settings, words = self.params.model, max(self.widths)
-        gates, most = 4 * settings.hidden, self.params.train.batch_size * words
-        inputs, states, gradients = (torch.rand(most, size) for size in (settings.embedding, settings.hidden, gates))
-        from_input, from_state = torch.rand(gates, settings.embedding), torch.rand(gates, settings.hidden)
-        pooled, output = torch.rand(len(inputs), 4 * settings.hidden), torch.rand(STARS, 4 * settings.hidden)
+        gates, most = 4 * settings.hidden_size, self.params.train.batch_size * words
+        sizes = settings.embedding_dim, settings.hidden_size, gates
+        inputs, states, gradients = (torch.rand(most, size) for size in sizes)
+        from_input, from_state = torch.rand(gates, settings.embedding_dim), torch.rand(gates, settings.hidden_size)
+        pooled, output = torch.rand(len(inputs), 4 * settings.hidden_size), torch.rand(STARS, 4 * settings.hidden_size)
         for batch, width in zip(self.batches, self.widths, strict=True):
             reviews, cells = len(batch), len(batch) * width
-            for _ in range(settings.directions):
+            for _ in range(2 if settings.bidirectional else 1):
                 torch.mm(inputs[:cells], from_input.T)
                 torch.mm(gradients[:cells], from_input)
                 torch.mm(gradients[:cells].T, inputs[:cells])
@@ -89,8 +90,9 @@ class Corpus:
     def operations(self) -> int:
         """Floating point operations of `products`: a forward product and two of the same size for its gradients."""
         settings = self.params.model
-        word = 2 * 4 * settings.hidden * (settings.embedding + settings.hidden) * settings.directions
-        review = 2 * 4 * settings.hidden * STARS
+        directions = 2 if settings.bidirectional else 1
+        word = 2 * 4 * settings.hidden_size * (settings.embedding_dim + settings.hidden_size) * directions
+        review = 2 * 4 * settings.hidden_size * STARS
         cells = sum(len(batch) * width for batch, width in zip(self.batches, self.widths, strict=True))
         return 3 * (cells * word + len(self.rows) * review)
 
@@ -174,8 +176,8 @@ def keras_ways(corpus: Corpus) -> tuple[Callable[[], None], Callable[[], None]]:
     def make() -> tf.keras.Model:
         model = tf.keras.Sequential(
             [
-                tf.keras.layers.Embedding(vectorization.vocabulary_size(), settings.embedding, mask_zero=True),
-                tf.keras.layers.Bidirectional(tf.keras.layers.LSTM(settings.hidden)),
+                tf.keras.layers.Embedding(vectorization.vocabulary_size(), settings.embedding_dim, mask_zero=True),
+                tf.keras.layers.Bidirectional(tf.keras.layers.LSTM(settings.hidden_size)),
                 tf.keras.layers.Dense(STARS, activation="softmax"),
             ]
         )
@@ -191,7 +193,7 @@ def keras_ways(corpus: Corpus) -> tuple[Callable[[], None], Callable[[], None]]:
     return equal, lambda: fitted.fit(data, verbose=0)
 
 
-def source_in_keras(reviews: Reviews) -> Callable[[np.ndarray], None]:
+def source_in_keras(reviews: EncodedReviews) -> Callable[[np.ndarray], None]:
     """One step of two stacked LSTMs in Keras on reviews padded in front."""
     import tensorflow as tf
 
@@ -207,7 +209,7 @@ def source_in_keras(reviews: Reviews) -> Callable[[np.ndarray], None]:
     return lambda batch: model.train_on_batch(padded_in_front(reviews, batch), reviews.labels[batch])
 
 
-def source_in_torch(reviews: Reviews) -> Callable[[np.ndarray], None]:
+def source_in_torch(reviews: EncodedReviews) -> Callable[[np.ndarray], None]:
     """One step of two stacked LSTMs in PyTorch on reviews padded in front."""
     model = source_method.SourceModel()
     optimiser = torch.optim.Adam(model.parameters())
@@ -221,14 +223,14 @@ def source_in_torch(reviews: Reviews) -> Callable[[np.ndarray], None]:
     return step
 
 
-def padded_in_front(reviews: Reviews, batch: np.ndarray) -> np.ndarray:
+def padded_in_front(reviews: EncodedReviews, batch: np.ndarray) -> np.ndarray:
     """Ids of the source's few words, int64 [batch, source_method.LENGTH]."""
     ids, lengths = wide(reviews, batch)
     rolled = [np.roll(row, -length) for row, length in zip(ids, lengths, strict=True)]
     return np.minimum(np.stack(rolled), source_method.WORDS - 1)
 
 
-def wide(reviews: Reviews, batch: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def wide(reviews: EncodedReviews, batch: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Ids padded on the right, int64 [batch, source_method.LENGTH], and lengths."""
     ids, lengths = pad(reviews, batch)
     return np.pad(ids, ((0, 0), (0, source_method.LENGTH - ids.shape[1]))), lengths

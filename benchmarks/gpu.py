@@ -22,11 +22,11 @@ import numpy as np
 import torch
 from torch import nn
 
-from src.core.params import read_params
-from src.learning.classification import Rating
+from src.core.params import Model, read_params
+from src.learning.classification import ClassificationTask
 from src.learning.model import ReviewModel
 from src.learning.training import Training, be_deterministic
-from src.text.encoded import load_reviews, shuffled_batches
+from src.text.encoded import load_encoded, shuffled_batches
 from src.text.vocabulary import FIRST_WORD
 
 STARS = 5
@@ -99,25 +99,26 @@ def measure(way: str, device: str, precision: str, size: int, steps: int) -> flo
         torch.set_num_threads(params.train.threads)
     else:
         be_deterministic(params.train.threads)
-    reviews = load_reviews(Path("data/encode/train"))
+    reviews = load_encoded(Path("data/encode/train"))
     rows = np.load("data/resample/rows.npy", mmap_mode="r", allow_pickle=False)
     batches = list(islice(endless(lambda seed: shuffled_batches(reviews, rows, size, seed)), steps))
     shapes = [(len(batch), int(reviews.lengths_of(batch).max())) for batch in batches]
     makers = {"LSTM alone": lstm_alone, "Keras LSTM": keras_lstm}
     if way in makers:
-        step = makers[way](params.model.embedding, params.model.hidden, params.model.directions, device, precision)
+        step = makers[way](params.model, device, precision)
         work = [lambda shape=shape: step(*shape) for shape in shapes] if step else []
     else:
         words = FIRST_WORD + len(Path("data/encode/vocabulary.txt").read_text(encoding="utf-8").splitlines())
         model = ReviewModel(params.model, words, STARS).to(device)
-        task, training = Rating(model, reviews, rows, reviews, np.zeros(STARS)), Training(model, 10**6, params.train)
+        task = ClassificationTask(model, reviews, rows, reviews, np.zeros(STARS))
+        training = Training(model, 10**6, params.train)
 
-        def learn(batch: np.ndarray) -> None:
+        def take_step(batch: np.ndarray) -> None:
             with autocast(device, precision):
                 loss, seen = task.loss(batch)
-            training.learn(loss, seen)
+            training.take_step(loss, seen)
 
-        work = [lambda batch=batch: learn(batch) for batch in batches]
+        work = [lambda batch=batch: take_step(batch) for batch in batches]
     if not work:
         return NONE
     warm = len(work) // 5
@@ -131,12 +132,13 @@ def measure(way: str, device: str, precision: str, size: int, steps: int) -> flo
     return sum(int(reviews.lengths_of(batch).sum()) for batch in batches[warm:]) / (time.perf_counter() - start)
 
 
-def lstm_alone(embedding: int, hidden: int, directions: int, device: str, precision: str) -> Callable[[int, int], None]:
+def lstm_alone(settings: Model, device: str, precision: str) -> Callable[[int, int], None]:
     """The LSTM of cuDNN (oneDNN on a CPU), forward and backward, without all else that a training step does."""
-    lstm = nn.LSTM(embedding, hidden, batch_first=True, bidirectional=directions == 2).to(device)
+    lstm = nn.LSTM(settings.embedding_dim, settings.hidden_size, batch_first=True, bidirectional=settings.bidirectional)
+    lstm.to(device)
 
     def step(reviews: int, words: int) -> None:
-        states = torch.rand(reviews, words, embedding, device=device, requires_grad=True)
+        states = torch.rand(reviews, words, settings.embedding_dim, device=device, requires_grad=True)
         with autocast(device, precision):
             loss = lstm(states)[0].float().sum()
         loss.backward()
@@ -144,7 +146,7 @@ def lstm_alone(embedding: int, hidden: int, directions: int, device: str, precis
     return step
 
 
-def keras_lstm(embedding: int, hidden: int, directions: int, device: str, _: str) -> Callable[[int, int], None] | None:
+def keras_lstm(settings: Model, device: str, _: str) -> Callable[[int, int], None] | None:
     """The LSTM of Keras on TensorFlow, the same; None where TensorFlow does not see the GPU."""
     import tensorflow as tf
 
@@ -152,11 +154,11 @@ def keras_lstm(embedding: int, hidden: int, directions: int, device: str, _: str
     if device == "cuda" and not tf.config.list_physical_devices("GPU"):
         return None
     place = "/GPU:0" if device == "cuda" else "/CPU:0"
-    layer = tf.keras.layers.LSTM(hidden, return_sequences=True)
-    layer = tf.keras.layers.Bidirectional(layer) if directions == 2 else layer
-    layer.build((None, None, embedding))
+    layer = tf.keras.layers.LSTM(settings.hidden_size, return_sequences=True)
+    layer = tf.keras.layers.Bidirectional(layer) if settings.bidirectional else layer
+    layer.build((None, None, settings.embedding_dim))
 
-    @tf.function(input_signature=[tf.TensorSpec([None, None, embedding])])
+    @tf.function(input_signature=[tf.TensorSpec([None, None, settings.embedding_dim])])
     def gradients(states: tf.Tensor) -> tf.Tensor:
         with tf.GradientTape() as tape:
             tape.watch(states)
@@ -165,7 +167,7 @@ def keras_lstm(embedding: int, hidden: int, directions: int, device: str, _: str
 
     def step(reviews: int, words: int) -> None:
         with tf.device(place):
-            gradients(tf.random.uniform((reviews, words, embedding))).numpy()
+            gradients(tf.random.uniform((reviews, words, settings.embedding_dim))).numpy()
 
     return step
 

@@ -28,10 +28,10 @@ from sklearn.model_selection import train_test_split
 
 from benchmarks.source_method import EPOCHS, clean, draw, fit, padded_ids, predict, word_index
 from src.core.errors import run
-from src.core.files import replacing, write_json
+from src.core.files import atomic_write, write_json
 from src.core.params import Params, read_params
 from src.core.schema import SPLITS, STARS
-from src.evaluation.metrics import outcome
+from src.evaluation.metrics import prediction_result
 
 INPUT = Path("data/prepare")
 OUTPUT = Path("data/peers")
@@ -77,17 +77,17 @@ def main() -> None:
     params = read_params(Path("params.yaml"))
     splits = Splits(*(pd.read_parquet(INPUT / f"{split}.parquet", columns=["text", "rating"]) for split in SPLITS))
     costs = {}
-    with replacing(OUTPUT) as aside:
-        aside.mkdir()
+    with atomic_write(OUTPUT) as temporary:
+        temporary.mkdir()
         for name in names:
             found = PEERS[name](splits, params, given.seed)
             table = pd.DataFrame(found.probabilities, columns=[f"p{star}" for star in STARS], dtype=np.float64)
             if found.ratings is not None:
                 table["rating"] = found.ratings
-            table.to_parquet(aside / f"{name}.parquet", index=False)
+            table.to_parquet(temporary / f"{name}.parquet", index=False)
             costs[name] = {"seconds": found.seconds, "chosen": found.chosen}
             print(f"peers: {name}: {found.seconds:.1f} s, {found.chosen}", flush=True)
-        write_json(aside / "seconds.json", costs)
+        write_json(temporary / "seconds.json", costs)
 
 
 def use_one_thread() -> None:
@@ -116,7 +116,9 @@ def fasttext(splits: Splits, params: Params, seed: int) -> Found:
             started = time.monotonic()
             model = train_supervised(str(file), epoch=epochs, lr=rate, seed=seed, **FASTTEXT)
             seconds = time.monotonic() - started
-            loss = outcome(in_places(*model.predict(valid, k=-1)), splits.valid.rating.to_numpy() - 1).loss.mean()
+            loss = prediction_result(
+                in_places(*model.predict(valid, k=-1)), splits.valid.rating.to_numpy() - 1
+            ).loss.mean()
             if loss < best_loss:
                 probabilities = in_places(*model.predict(test, k=-1))
                 best_loss, best = loss, Found(probabilities, seconds, {"epochs": epochs, "lr": rate})
@@ -143,7 +145,7 @@ def keras_lstm(splits: Splits, params: Params, seed: int) -> Found:
     """An LSTM of our size as Keras's guides build it: TextVectorization, last states, best epoch by validation loss."""
     keras.utils.set_random_seed(seed)
     started = time.monotonic()
-    vectorize = keras.layers.TextVectorization(max_tokens=params.encode.max_words)
+    vectorize = keras.layers.TextVectorization(max_tokens=params.encode.vocabulary_size)
     vectorize.adapt(splits.train.text.str.lower().tolist())  # its own lower-casing leaves ä and é alone
 
     def batches(table: pd.DataFrame, shuffle: bool) -> tf.data.Dataset:
@@ -154,8 +156,8 @@ def keras_lstm(splits: Splits, params: Params, seed: int) -> Found:
 
     model = keras.Sequential(
         [
-            keras.layers.Embedding(vectorize.vocabulary_size(), params.model.embedding, mask_zero=True),
-            keras.layers.Bidirectional(keras.layers.LSTM(params.model.hidden)),
+            keras.layers.Embedding(vectorize.vocabulary_size(), params.model.embedding_dim, mask_zero=True),
+            keras.layers.Bidirectional(keras.layers.LSTM(params.model.hidden_size)),
             keras.layers.Dropout(0.5),
             keras.layers.Dense(len(STARS), activation="softmax"),
         ]

@@ -18,10 +18,10 @@ import torch
 from src.core.cpu_dispatch import PORTABLE
 from src.core.params import read_params
 from src.learning.checkpoints import Checkpoint
-from src.learning.classification import Rating
+from src.learning.classification import ClassificationTask
 from src.learning.model import ReviewModel
 from src.learning.training import be_deterministic, fit
-from src.text.encoded import load_reviews
+from src.text.encoded import load_encoded
 from src.text.vocabulary import FIRST_WORD
 
 ENCODED = Path("data/encode")
@@ -66,7 +66,7 @@ def seconds_of(way: str) -> float:
         torch.set_num_threads(settings.threads)
     else:
         be_deterministic(settings.threads)
-    train_split, valid_split = load_reviews(ENCODED / "train"), load_reviews(ENCODED / "valid")
+    train_split, valid_split = load_encoded(ENCODED / "train"), load_encoded(ENCODED / "valid")
     rows = np.load("data/resample/rows.npy", allow_pickle=False)
     words = FIRST_WORD + len((ENCODED / "vocabulary.txt").read_text(encoding="utf-8").splitlines())
     torch.manual_seed(params.base.seed)
@@ -75,7 +75,7 @@ def seconds_of(way: str) -> float:
         kind = Checkpoint if way.startswith("and") else NoCheckpoint
         checkpoint = kind(Path(folder) / "checkpoint.safetensors")
         start = time.perf_counter()
-        task = Rating(model, train_split, rows, valid_split, np.zeros(5))
+        task = ClassificationTask(model, train_split, rows, valid_split, np.zeros(5))
         fit(task, settings, 1, lambda epoch: None, checkpoint)
         return time.perf_counter() - start
 

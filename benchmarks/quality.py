@@ -19,9 +19,9 @@ import numpy as np
 import pandas as pd
 from ruamel.yaml import YAML
 
-from src.core.schema import STARS, TRUTH
+from src.core.schema import STARS, TRUE_PROBABILITIES
 from src.evaluation.decisions import decide
-from src.evaluation.metrics import Outcome, middle, outcome, scores
+from src.evaluation.metrics import PredictionResult, percentile_interval, prediction_result, scores
 from src.evaluation.significance import paired_draws
 
 METRICS = ["accuracy", "macro_f1", "qwk", "mae", "log_loss", "ece"]
@@ -63,8 +63,8 @@ def main() -> None:
 
 def measure(changes: dict[str, Any], folder: Path, seeds: int, extra: list[str], peers: list[str]) -> str:
     """Run pipeline and peers on one table once for each seed, in a clone of the last commit; give the table."""
-    runs: dict[str, list[Outcome]] = defaultdict(list)
-    nearest: dict[str, list[Outcome]] = defaultdict(list)
+    runs: dict[str, list[PredictionResult]] = defaultdict(list)
+    nearest: dict[str, list[PredictionResult]] = defaultdict(list)
     seconds: dict[str, list[float]] = defaultdict(list)
     with tempfile.TemporaryDirectory() as name:
         clone = Path(name)
@@ -90,9 +90,9 @@ def measure(changes: dict[str, Any], folder: Path, seeds: int, extra: list[str],
                     seconds[peer].append(found["seconds"])
             prior, everyone = read_predictions(clone, peers)
             for predictor, (probabilities, labels) in everyone.items():
-                runs[predictor].append(outcome(probabilities, labels))
+                runs[predictor].append(prediction_result(probabilities, labels))
                 nearest[predictor].append(
-                    outcome(probabilities, labels, decide(probabilities, "least_distance", prior))
+                    prediction_result(probabilities, labels, decide(probabilities, "posterior_median", prior))
                 )
             print(f"seed {seed}: {seconds['model'][-1]:.0f} s to train", file=sys.stderr, flush=True)
     return markdown(runs, seconds) + "\nThe same probabilities, least expected distance:\n\n" + markdown(nearest, {})
@@ -119,9 +119,9 @@ def read_predictions(clone: Path, peers: list[str]) -> tuple[np.ndarray, dict[st
     for path in [*baselines, *(clone / f"data/peers/{peer}.parquet" for peer in peers)]:
         table = pd.read_parquet(path)
         everyone[path.stem] = (table[COLUMNS].to_numpy(), labels_of(table) if "rating" in table else labels)
-    truth = splits["test"][list(TRUTH)]
-    if truth.notna().all(axis=None):
-        everyone["floor"] = (truth.to_numpy(), labels)
+    true_probabilities = splits["test"][list(TRUE_PROBABILITIES)]
+    if true_probabilities.notna().all(axis=None):
+        everyone["bayes_optimal"] = (true_probabilities.to_numpy(), labels)
     counts = np.bincount(labels_of(splits["train"]), minlength=len(STARS))
     return counts / counts.sum(), everyone
 
@@ -131,7 +131,7 @@ def labels_of(table: pd.DataFrame) -> np.ndarray:
     return table.rating.to_numpy(np.int64) - STARS[0]
 
 
-def markdown(runs: Mapping[str, Sequence[Outcome]], seconds: Mapping[str, Sequence[float]]) -> str:
+def markdown(runs: Mapping[str, Sequence[PredictionResult]], seconds: Mapping[str, Sequence[float]]) -> str:
     """Mean and standard deviation over the seeds; a star where a peer differs from the model by more than chance."""
     lines = [["predictor", *METRICS, "seconds"], ["---"] * (len(METRICS) + 2)]
     for name, results in runs.items():
@@ -148,13 +148,16 @@ def markdown(runs: Mapping[str, Sequence[Outcome]], seconds: Mapping[str, Sequen
     return "\n".join("| " + " | ".join(line) + " |" for line in lines) + "\n"
 
 
-def chances(ours: Sequence[Outcome], theirs: Sequence[Outcome]) -> set[str]:
+def chances(ours: Sequence[PredictionResult], theirs: Sequence[PredictionResult]) -> set[str]:
     """The metrics in which two predictors differ by more than the choice of the test reviews explains."""
-    intervals = {name: middle(gaps) for name, gaps in paired_draws(all_scores, ours, theirs, RESAMPLES, seed=1).items()}
+    intervals = {
+        name: percentile_interval(gaps)
+        for name, gaps in paired_draws(all_scores, ours, theirs, RESAMPLES, seed=1).items()
+    }
     return {metric for metric, (low, high) in intervals.items() if low > 0 or high < 0}
 
 
-def all_scores(result: Outcome) -> dict[str, float]:
+def all_scores(result: PredictionResult) -> dict[str, float]:
     """Every metric of one set of predictions."""
     return scores(result, len(STARS), BINS)
 

@@ -121,12 +121,12 @@ def check(folder: Path, rows: int) -> None:
     """Every row read is used, rejected or a repeat; every used row is encoded; every row read is scored or said why."""
     counts = json.loads((folder / "metrics/data.json").read_text(encoding="utf-8"))
     parts = counts["rows"]
-    assert parts["read"] == rows == parts["used"] + parts["rejected"] + parts["repeats"], parts
+    assert parts["read"] == rows == parts["used"] + parts["rejected"] + parts["duplicates"], parts
     assert sum(counts["splits"].values()) == parts["used"], counts["splits"]
     scored = sum(count_rows(path) for path in sorted((folder / "scored").iterdir()))
     assert scored == rows, scored
     print(f"\n{rows:,} rows = {parts['used']:,} used + {parts['rejected']:,} rejected + {parts['repeats']:,} repeats; ")
-    print(f"{scored:,} rows scored; texts in two splits: {counts['overlap']}; MD5 of all that was written:")
+    print(f"{scored:,} rows scored; texts in two splits: {counts['leakage']}; MD5 of all that was written:")
     print(md5_of(folder / "data", folder / "scored"))
 
 

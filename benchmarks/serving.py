@@ -26,8 +26,8 @@ import pyarrow.parquet as pq
 
 from commands.serve import MODEL
 from commands.serve import main as serve
-from src.serving.predictor import DESCRIPTION, NETWORK, Scorer, md5
-from src.text.encoded import Reviews
+from src.serving.predictor import DESCRIPTION, NETWORK, Predictor, md5
+from src.text.encoded import EncodedReviews
 
 CLIENTS = (1, 16, 64)
 LOAD = """
@@ -165,12 +165,12 @@ def eager(bfloat16: bool = False) -> None:
     model = ReviewModel(Model(**description["model"]), description["words"], len(shift))
     model.load_state_dict(load_file("models/train/model.safetensors"))
 
-    class Eager(Scorer):
-        def read(self, reviews: Reviews, batch_size: int = 0) -> np.ndarray:
+    class Eager(Predictor):
+        def read(self, reviews: EncodedReviews, batch_size: int = 0) -> np.ndarray:
             with torch.autocast("cpu", torch.bfloat16, enabled=bfloat16):
                 return predict(model, reviews, shift)
 
-    commands.serve.Scorer = Eager
+    commands.serve.Predictor = Eager
     serve()
 
 

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from src.core.params import Language
 from src.core.schema import STARS
-from src.text.stop_words import function_words
+from src.text.stop_words import find_stop_words
 
 REVIEWS = {1: 225, 2: 200, 3: 300, 4: 250, 5: 600}  # of each star, after resampling
 TABLE = 1500  # reviews before it
@@ -47,7 +47,7 @@ def clean(texts: pd.Series, language: Language) -> list[str]:
 
     scikit-learn's list stands in for NLTK's, which has to be downloaded.
     """
-    stop = function_words(language).stop
+    stop = find_stop_words(language).stop
     stem = PorterStemmer().stem if language == "english" else SnowballStemmer(language).stem
     words = (re.sub(r"\W|\d", " ", text.lower()).split() for text in texts)
     return [" ".join(stem(word) for word in review if len(word) > 1 and word not in stop) for review in words]

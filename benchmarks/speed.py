@@ -33,10 +33,10 @@ from src.core.schema import SPLITS, STARS
 from src.corpus.synthesis import synthesize
 from src.learning.classification import predict
 from src.learning.model import ReviewModel
-from src.serving.predictor import Scorer
+from src.serving.predictor import Predictor
 from src.text.cleaning import make_cleaner
-from src.text.encoded import Reviews
-from src.text.stop_words import function_words
+from src.text.encoded import EncodedReviews
+from src.text.stop_words import find_stop_words
 from src.text.tokenizer import Tokenizer
 from src.text.vocabulary import FIRST_WORD, UNKNOWN
 from stages.synthesize import read_clauses
@@ -72,7 +72,7 @@ def clean(params: Params, rounds: int) -> None:
     """The cleaner, from an empty dictionary, against a loop of regular expression, stop words and stemmer."""
     texts = texts_of("prepare", SPLITS)
     tokens = re.compile(r"[^\W_]+(?:'[^\W_]+)*|[!?]+")
-    words = function_words(params.data.language)
+    words = find_stop_words(params.data.language)
     stop = words.stop - words.kept
     stemmer = SnowballStemmer(params.data.language)
 
@@ -117,15 +117,15 @@ def score(params: Params, rounds: int) -> None:
     tokenizer = Tokenizer(words, limit)
 
     def ours(encoder: Callable[[list[str]], tuple[np.ndarray, np.ndarray]]) -> None:
-        clean = make_cleaner(params.data.language, params.clean, function_words(params.data.language))
+        clean = make_cleaner(params.data.language, params.clean, find_stop_words(params.data.language))
         found, lengths = encoder(list(map(clean, texts)))
-        predict(model, Reviews(found, np.cumsum([0, *lengths]), np.zeros(len(texts), np.int64)), shift)
+        predict(model, EncodedReviews(found, np.cumsum([0, *lengths]), np.zeros(len(texts), np.int64)), shift)
 
-    exported = Scorer(EXPORTED)
+    exported = Predictor(EXPORTED)
     ways = {
         "ours, words to ids by a dictionary": timed(lambda: ours(lambda cleaned: by_dictionary(cleaned, ids, limit))),
         "ours, words to ids by the graph": timed(lambda: ours(tokenizer.encode)),
-        "ours, exported": timed(lambda: exported.score(texts)),
+        "ours, exported": timed(lambda: exported.predict(texts)),
     }
     ways |= {name: way if isinstance(way, str) else timed(partial(way, texts)) for name, way in peers(params).items()}
     compare("score raw text (target: 5,000 a second)", "reviews", len(texts), ways, rounds)

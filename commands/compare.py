@@ -14,21 +14,21 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from commands.revisions import parquet_at, read_at, yaml_at
+from commands.revisions import names_at, parquet_at, read_at, yaml_at
 from src.core.errors import UserError, run
 from src.core.files import spreadsheet_safe, write_csv
 from src.core.params import read_params
-from src.core.schema import STARS
+from src.core.schema import PROBABILITIES, STARS
 from src.core.seeds import seed_for
-from src.evaluation.decisions import decide
-from src.evaluation.metrics import Outcome, outcome, scores
+from src.evaluation.decisions import class_prior, decide
+from src.evaluation.metrics import PredictionResult, prediction_result, scores
 from src.evaluation.significance import LEVEL, by_class, changed_reviews, compare
 from src.evaluation.slices import length_classes
 
 PREDICTIONS = "data/evaluate/predictions.parquet"
 LABELS = "data/encode/train/labels.npy"
-BASELINES = ("majority", "tfidf", "tfidf_balanced")
-COLUMNS = [f"p{star}" for star in STARS]
+BASELINES = "data/baseline"
+COLUMNS = list(PROBABILITIES)
 FEWEST = 500
 TEXT_WIDTH = 90
 
@@ -40,10 +40,10 @@ class Side(NamedTuple):
     tables: list[pd.DataFrame]
 
     @property
-    def outcomes(self) -> list[Outcome]:
+    def results(self) -> list[PredictionResult]:
         """The predictions as the metrics want them."""
         return [
-            outcome(table[COLUMNS].to_numpy(), labels_of(table.rating), labels_of(table.predicted))
+            prediction_result(table[COLUMNS].to_numpy(), labels_of(table.rating), labels_of(table.predicted))
             for table in self.tables
         ]
 
@@ -64,11 +64,11 @@ def main() -> None:
     for table, revision in zip(second.tables + first.tables, revisions[1] + revisions[0], strict=True):
         same_reviews(first.tables[0], table, revisions[0][0], revision)
 
-    def measure(result: Outcome) -> dict[str, float]:
+    def measure(result: PredictionResult) -> dict[str, float]:
         return scores(result, len(STARS), params.evaluate.bins)
 
     seed = seed_for(params.base.seed, "compare")
-    ones, others = first.outcomes, second.outcomes
+    ones, others = first.results, second.results
     table = compare(measure, ones, others, given.resamples, seed)
     classes = {"stars": first.tables[0].rating, "words": length_classes(first.tables[0].text)}
     parts = {name: by_class(of, ones, others) for name, of in classes.items()}
@@ -87,14 +87,15 @@ def read_side(argument: str) -> Side:
 
 def read_predictions(revision: str, predictor: str) -> pd.DataFrame:
     """The test reviews of a revision with what its model, or one of its baselines, says of them."""
-    if predictor not in ("", "model", *BASELINES):
-        raise UserError(f"{predictor}: no such baseline; there are {', '.join(BASELINES)}")
     table = parquet_at(revision, PREDICTIONS)
     if predictor in ("", "model"):
         return table
-    probabilities = parquet_at(revision, f"data/baseline/{predictor}.parquet")[COLUMNS]
+    baselines = [name.removesuffix(".parquet") for name in names_at(revision, BASELINES)]
+    if predictor not in baselines:
+        raise UserError(f"{predictor}: {revision} has no such baseline; it has {', '.join(baselines)}")
+    probabilities = parquet_at(revision, f"{BASELINES}/{predictor}.parquet")[COLUMNS]
     labels = np.load(io.BytesIO(read_at(revision, LABELS)), allow_pickle=False)
-    prior = np.bincount(labels, minlength=len(STARS)) / len(labels)
+    prior = class_prior(labels, len(STARS))
     rule = yaml_at(revision, "params.yaml")["evaluate"]["decision"]
     predicted = np.array(STARS)[decide(probabilities.to_numpy(), rule, prior)]
     return table.assign(predicted=predicted, **{column: probabilities[column] for column in COLUMNS})

@@ -21,10 +21,9 @@ from typing import Any, NamedTuple
 
 from dvc.lock import make_lock
 from filelock import FileLock, Timeout
-from ruamel.yaml import YAML
-from ruamel.yaml.error import YAMLError
 
 from src.core.errors import UserError
+from src.core.files import parse_yaml
 from src.core.params import check_params
 
 TEMPORARY = Path(".dvc/tmp")
@@ -49,7 +48,7 @@ class Experiment(NamedTuple):
         return [f"{key}={json.dumps(value, ensure_ascii=False)}" for key, value in self.changes.items()]
 
 
-class Ended(NamedTuple):
+class FinishedRun(NamedTuple):
     """A run that has ended: its experiment, the ref of that unless it failed, and the seconds it took."""
 
     experiment: Experiment
@@ -62,7 +61,7 @@ class Experiments:
 
     def __init__(self) -> None:
         self.commit = git("rev-parse", "HEAD")
-        self.params = read_yaml(show(self.commit, "params.yaml"), "params.yaml")
+        self.params = parse_yaml(show(self.commit, "params.yaml"), "params.yaml")
 
     def check(self, experiment: Experiment) -> None:
         """Refuse a name that Git does not take, and settings that params.yaml may not have.
@@ -93,7 +92,7 @@ class Experiments:
             UserError: there is one of this name with other parameters.
         """
         ref = refs_of(self.commit).get(experiment.name)
-        if ref and read_yaml(show(ref, "params.yaml"), ref) != self.changed(experiment):
+        if ref and parse_yaml(show(ref, "params.yaml"), ref) != self.changed(experiment):
             raise UserError(
                 f"{experiment.name}: an experiment of this name has other parameters; dvc exp remove {experiment.name}"
             )
@@ -103,7 +102,7 @@ class Experiments:
         """Those that are not finished."""
         return [experiment for experiment in experiments if self.ref(experiment) is None]
 
-    def run(self, experiments: Sequence[Experiment], jobs: int, report: Callable[[Ended], None]) -> None:
+    def run(self, experiments: Sequence[Experiment], jobs: int, report: Callable[[FinishedRun], None]) -> None:
         """Run experiments side by side, and report each as it ends; an exception lets those that run come to an end.
 
         The first runs alone, so that the others find in DVC's run cache what all share.
@@ -117,7 +116,7 @@ class Experiments:
             finally:
                 stop.set()
 
-    def _run(self, experiment: Experiment, stop: threading.Event) -> Ended:
+    def _run(self, experiment: Experiment, stop: threading.Event) -> FinishedRun:
         options = ["--temp", "--name", experiment.name, *(f"--set-param={change}" for change in experiment.overrides)]
         command = [sys.executable, "-m", "commands.child", str(os.getpid()), "--wait-for-lock", "exp", "run", *options]
         env = os.environ | {"PYTHONUNBUFFERED": "1"}  # else what DVC says stands in the log after what its stages say
@@ -128,7 +127,7 @@ class Experiments:
                 subprocess.run(
                     command, env=env, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT, check=False
                 )
-        return Ended(experiment, self.ref(experiment), time.monotonic() - started)
+        return FinishedRun(experiment, self.ref(experiment), time.monotonic() - started)
 
     def refuse_changes(self) -> None:
         """Refuse to start from anything but the commit.
@@ -198,18 +197,6 @@ def git(*arguments: str) -> str:
     return done.stdout.rstrip("\n")
 
 
-def read_yaml(text: str, name: str) -> Any:
-    """Parse YAML.
-
-    Raises:
-        UserError: names the file.
-    """
-    try:
-        return YAML(typ="safe", pure=True).load(text)
-    except YAMLError as error:
-        raise UserError(f"{name}: not valid YAML: {error}") from None
-
-
 def read_sweep(section: str, name: str) -> dict[str, Any]:
     """Read one entry of sweeps.yaml: section.key of params.yaml, and what to try.
 
@@ -219,7 +206,7 @@ def read_sweep(section: str, name: str) -> dict[str, Any]:
     path = Path("sweeps.yaml")
     if not path.exists():
         raise UserError(f"{path}: no such file; run from the root of the repository")
-    known = (read_yaml(path.read_text(encoding="utf-8"), str(path)) or {}).get(section) or {}
+    known = (parse_yaml(path.read_text(encoding="utf-8"), str(path)) or {}).get(section) or {}
     if name not in known:
         raise UserError(f"{name}: not in {section} of sweeps.yaml; there are {', '.join(known)}")
     return known[name]

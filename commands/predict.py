@@ -7,7 +7,6 @@ python -m commands.predict reviews --output scored --engine dask           the f
 """
 
 import argparse
-import math
 import re
 import shutil
 import sys
@@ -20,23 +19,30 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple
 
+from pydantic import ValidationError
+
 from src.core.errors import UserError, run
-from src.core.executor import open_engine
-from src.core.files import read_json, replacing, resumable_parts, write_json
+from src.core.executor import open_executor
+from src.core.files import atomic_write, read_json, resumable_parts, write_json
 from src.core.fingerprints import fingerprint
-from src.core.params import Engine
-from src.core.progress import bar
+from src.core.params import Engine, read_params
+from src.core.progress import progress_bar
 from src.core.schema import read_text, text_problem
-from src.serving.predictor import Scorer, kept_scorer, md5
+from src.serving.predictor import EXPORTED_MODEL, Predictor, cached_predictor, md5
 from src.tables.readers import FORMATS, kind_of
 from src.tables.sources import file_name, find_files, local_copy
-from src.tables.writers import Chunk, ScoredTable, open_table
+from src.tables.writers import Chunk, OutputTable, open_table
 
-MODEL = Path("models/export")
 DIGITS = 6
-PART = ".part"
+PART_SUFFIX = ".part"
 EXPLAINED = 5
 """Words that are named for a review."""
+ENGINE_OPTIONS = {
+    "engine": "for a folder: local (this process) or dask",
+    "scheduler": "address of a Dask scheduler",
+    "workers": "processes of a cluster on this machine",
+    "memory": "gigabytes of memory for each of them",
+}
 
 
 class Options(NamedTuple):
@@ -52,51 +58,66 @@ class Options(NamedTuple):
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument(
-        "input", help="the table of reviews, also .gz or .zip, or a folder of them; - for standard input"
-    )
-    parser.add_argument("--output", required=True, metavar="PLACE", help="of the same kind; - for standard output")
-    parser.add_argument("--model", type=Path, default=MODEL, metavar="FOLDER", help=f"default: {MODEL}")
-    parser.add_argument("--text-column", metavar="NAME", help="default: that of the table the model learnt from")
-    parser.add_argument("--format", choices=("csv", "jsonl", "parquet"), help="default: by the name of the input")
-    parser.add_argument("--encoding", default="auto", help="default: found, as by data.encoding")
-    parser.add_argument(
-        "--explain", action="store_true", help="add the words that moved the stars most (10 times slower)"
-    )
-    parser.add_argument("--resume", action="store_true", help="go on where a killed run of the same work stopped")
-    parser.add_argument("--engine", choices=("local", "dask"), default="local", help="for a folder; default: local")
-    parser.add_argument("--scheduler", metavar="ADDRESS", help="of dask; default: a cluster on this machine")
-    parser.add_argument("--workers", type=int, default=2, help="of the cluster on this machine; default: 2")
-    parser.add_argument("--memory", type=float, default=2.0, metavar="GB", help="of each of them; default: 2")
-    given = parser.parse_args()
-    if given.input == "-" and not given.format:
-        parser.error("--format must say what standard input is")
-    if given.resume and "-" in (given.input, given.output):
-        parser.error("--resume needs files: what went through a pipe is gone")
-    if given.workers < 1 or not 0 < given.memory < math.inf:
-        parser.error("--workers and --memory must be above 0")
-    if given.scheduler and given.engine != "dask":
-        parser.error("--scheduler is for --engine dask")
+    given = read_arguments()
     how = (given.text_column, given.format, given.encoding, given.explain)
     options = Options(given.model, *how, given.resume, fingerprint([given.model], how))
     with ExitStack() as files:
         path = str(files.enter_context(copied_input(given.format))) if given.input == "-" else given.input
         source = find_files(path, "input")
         if source.folder:
-            settings = Engine(name=given.engine, scheduler=given.scheduler, workers=given.workers, memory=given.memory)
-            counts = score_folder(source.files, Path(given.output), options, settings)
+            counts = predict_folder(source.files, Path(given.output), options, engine_of(given))
         elif given.output == "-":
             kind = given.format or kind_of(Path(file_name(path)), "--format")
-            counts = score_file(options, (path, files.enter_context(copied_output(kind))))
+            counts = predict_file(options, (path, files.enter_context(copied_output(kind))))
         else:
-            counts = score_file(options, (path, Path(given.output)))
+            counts = predict_file(options, (path, Path(given.output)))
     reasons = ", ".join(f"{reason}: {count}" for reason, count in counts.items() if reason)
-    said = f"predict: {counts.total()} rows: {counts[None]} scored" + (f"; not scored: {reasons}" if reasons else "")
-    print(said, file=sys.stderr if given.output == "-" else sys.stdout)
+    message = f"predict: {counts.total()} rows: {counts[None]} scored" + (f"; not scored: {reasons}" if reasons else "")
+    print(message, file=sys.stderr if given.output == "-" else sys.stdout)
 
 
-def score_folder(locations: list[str], output: Path, options: Options, settings: Engine) -> Counter[str | None]:
+def read_arguments() -> argparse.Namespace:
+    """Parse the command line; exit with a message where options do not fit together."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument(
+        "input", help="a table of reviews (also .gz or .zip), or a folder of tables; - for standard input"
+    )
+    parser.add_argument("--output", required=True, metavar="PATH", help="of the same kind; - for standard output")
+    parser.add_argument(
+        "--model", type=Path, default=EXPORTED_MODEL, metavar="FOLDER", help=f"default: {EXPORTED_MODEL}"
+    )
+    parser.add_argument("--text-column", metavar="NAME", help="default: the one the model was trained on")
+    parser.add_argument("--format", choices=("csv", "jsonl", "parquet"), help="default: by the name of the input")
+    parser.add_argument("--encoding", default="auto", help="default: auto, as data.encoding")
+    parser.add_argument(
+        "--explain", action="store_true", help="add the words that moved the rating most (10 times slower)"
+    )
+    parser.add_argument("--resume", action="store_true", help="continue a killed run of the same command")
+    for name, described in ENGINE_OPTIONS.items():
+        parser.add_argument(f"--{name}", metavar=name.upper(), help=f"{described}; default: as in params.yaml")
+    given = parser.parse_args()
+    if given.input == "-" and not given.format:
+        parser.error("standard input needs --format")
+    if given.resume and "-" in (given.input, given.output):
+        parser.error("--resume needs files, not standard input or output")
+    return given
+
+
+def engine_of(given: argparse.Namespace) -> Engine:
+    """The section `engine` of params.yaml, changed by the options of the command line."""
+    changes = {name: getattr(given, name) for name in ENGINE_OPTIONS if getattr(given, name) is not None}
+    engine = read_params(Path("params.yaml")).engine.model_dump()
+    if "engine" in changes:
+        changes["name"] = changes.pop("engine")
+    try:
+        return Engine.model_validate(engine | changes, strict=False)
+    except ValidationError as errors:
+        error = errors.errors()[0]
+        name = "engine" if error["loc"][0] == "name" else error["loc"][0]
+        raise UserError(f"--{name}: {error['msg']}, not {error['input']!r}") from None
+
+
+def predict_folder(locations: list[str], output: Path, options: Options, settings: Engine) -> Counter[str | None]:
     """Score the files of a folder, each into a file of its name, without .gz or .zip, in another folder."""
     names = [re.sub(r"(\.gz|\.zip)+$", "", file_name(location), flags=re.IGNORECASE) for location in locations]
     if len(set(names)) < len(names):
@@ -109,13 +130,13 @@ def score_folder(locations: list[str], output: Path, options: Options, settings:
     if options.format is None:
         for name in names:
             kind_of(Path(name), "--format")
-    with resumable_parts(output, options.work, options.resume, keep=True) as parts, open_engine(settings) as engine:
+    with resumable_parts(output, options.work, options.resume, keep=True) as parts, open_executor(settings) as executor:
         jobs = zip(locations, [parts / name for name in names], strict=True)
-        counts = engine.fold(partial(score_once, options), add, jobs)
-        with replacing(output) as aside:
-            aside.mkdir()
+        counts = executor.fold(partial(predict_once, options), add, jobs)
+        with atomic_write(output) as temporary:
+            temporary.mkdir()
             for name in names:
-                (parts / name).replace(aside / name)
+                (parts / name).replace(temporary / name)
     return counts
 
 
@@ -123,7 +144,7 @@ def names_in(folder: Path) -> set[str]:
     return {path.name for path in folder.iterdir()}
 
 
-def score_once(options: Options, job: tuple[str, Path]) -> Counter[str | None]:
+def predict_once(options: Options, job: tuple[str, Path]) -> Counter[str | None]:
     """Score a file unless that was done; what was counted stands beside it, under what it was made from."""
     location, output = job
     done = output.with_name(f".{output.name}.json")
@@ -134,44 +155,44 @@ def score_once(options: Options, job: tuple[str, Path]) -> Counter[str | None]:
             return Counter(dict(read_json(done)["counts"]))
         done.unlink(missing_ok=True)
         # Where a worker was given up that still works on the file, this one waits for it.
-        counts = score_file(options, (str(path), output), wait=True)
+        counts = predict_file(options, (str(path), output), wait=True)
         write_json(done, {"md5": digest, "counts": list(counts.items())})
     return counts
 
 
-def score_file(options: Options, job: tuple[str, Path], wait: bool = False) -> Counter[str | None]:
+def predict_file(options: Options, job: tuple[str, Path], wait: bool = False) -> Counter[str | None]:
     """Score one table into another; count the rows by the reason why they are not scored, None for those that are."""
     location, output = job
-    scorer = kept_scorer(options.model, options.work)
-    column = options.column or scorer.description.text_column
-    names = list(added_columns(scorer, Chunk([], [], []), options.explain))
+    predictor = cached_predictor(options.model, options.work)
+    column = options.column or predictor.description.text_column
+    names = list(added_columns(predictor, Chunk([], [], []), options.explain))
     with TemporaryDirectory() as folder:
         path = local_copy(location, Path(folder))
         table = open_table(path, options.format, options.encoding, column, names)
         refuse_other_kind(output, table.kind)
         with resumable_parts(output, f"{options.work} {md5(path)}", options.resume, wait=wait) as parts:
-            counts = write_parts(parts, table, scorer, options.explain)
-            with replacing(output) as aside:
-                table.join(aside, sorted(parts.glob(f"*{PART}")))
+            counts = write_parts(parts, table, predictor, options.explain)
+            with atomic_write(output) as temporary:
+                table.join(temporary, sorted(parts.glob(f"*{PART_SUFFIX}")))
     return counts
 
 
-def write_parts(folder: Path, table: ScoredTable, scorer: Scorer, explain: bool) -> Counter[str | None]:
+def write_parts(folder: Path, table: OutputTable, predictor: Predictor, explain: bool) -> Counter[str | None]:
     """Score all that is not scored yet; count as score_file does.
 
     The table is read twice: what is wrong with it is said before the work begins, and the bar knows its end.
     """
     counts: Counter[str | None] = Counter()
     rows = sum(len(chunk.cells) for chunk in table.chunks())
-    with bar(total=rows, desc="predict", unit=" reviews") as shown:
+    with progress_bar(total=rows, desc="predict", unit=" reviews") as shown:
         for number, chunk in enumerate(table.chunks()):
-            part = folder / f"{number:08}{PART}"
+            part = folder / f"{number:08}{PART_SUFFIX}"
             if part.exists():
                 counts.update(reasons_of(chunk))
             else:
-                added = added_columns(scorer, chunk, explain)
-                with replacing(part) as aside:
-                    table.write(aside, chunk, added, first=number == 0)
+                added = added_columns(predictor, chunk, explain)
+                with atomic_write(part) as temporary:
+                    table.write(temporary, chunk, added, first=number == 0)
                 counts.update(added["reason"])
             shown.update(len(chunk.cells))
     return counts
@@ -183,21 +204,21 @@ def reasons_of(chunk: Chunk) -> list[str | None]:
     return [problem or text_problem(read_text(cell)) for cell, problem in pairs]
 
 
-def added_columns(scorer: Scorer, chunk: Chunk, explain: bool) -> dict[str, list[Any]]:
+def added_columns(predictor: Predictor, chunk: Chunk, explain: bool) -> dict[str, list[Any]]:
     """What is added to the rows of a chunk: stars, probabilities, expected stars, and why they are missing."""
-    scores = scorer.score(chunk.cells)
-    reasons = [problem or found for problem, found in zip(chunk.problems, scores.problems, strict=True)]
+    predictions = predictor.predict(chunk.cells)
+    reasons = [problem or found for problem, found in zip(chunk.problems, predictions.reasons, strict=True)]
 
     def where_scored(values: Sequence[Any]) -> list[Any]:
         return [value if reason is None else None for value, reason in zip(values, reasons, strict=True)]
 
-    columns = {"predicted": where_scored(scores.predicted.tolist())}
-    for star, share in zip(scorer.stars, scores.probabilities.T, strict=True):
+    columns = {"predicted": where_scored(predictions.predicted.tolist())}
+    for star, share in zip(predictor.stars, predictions.probabilities.T, strict=True):
         columns[f"p{star}"] = where_scored(share.round(DIGITS).tolist())
-    columns["expected"] = where_scored(scores.expected.round(DIGITS).tolist())
+    columns["expected"] = where_scored(predictions.expected.round(DIGITS).tolist())
     if explain:
         texts = [read_text(cell) or "" for cell in chunk.cells]
-        columns["words"] = where_scored([in_words(effects) for effects in scorer.explain(texts)])
+        columns["words"] = where_scored([in_words(effects) for effects in predictor.explain(texts)])
     return columns | {"reason": reasons}
 
 

@@ -17,7 +17,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from commands.revisions import commit_of, read_at, yaml_at
 from src.core.errors import UserError, run
-from src.core.files import replacing
+from src.core.files import atomic_write
 from src.core.params import Params, check_params
 from src.core.schema import STARS
 from src.evaluation import charts
@@ -38,8 +38,8 @@ def main() -> None:
     if given.output.suffix not in (".html", ".md"):
         parser.error(f"--output {given.output}: the name must end with .html or .md")
     facts = collect(given.revision)
-    with replacing(given.output) as aside:
-        aside.write_text(render(given.output.suffix, facts), encoding="utf-8", newline="\n")
+    with atomic_write(given.output) as temporary:
+        temporary.write_text(render(given.output.suffix, facts), encoding="utf-8", newline="\n")
     print(f"report: {given.output}")
 
 
@@ -60,7 +60,7 @@ def collect(revision: str) -> dict[str, Any]:
     params = check_params(yaml_at(revision, "params.yaml"), f"{revision}: params.yaml")
     lock = yaml_at(revision, "dvc.lock")
     refuse_stale(revision, params, lock)
-    scores = table("plots/evaluate/scores.csv").set_index(["of", "metric"])
+    scores = table("plots/evaluate/scores.csv").set_index(["predictor", "metric"])
     words = table("data/evaluate/words.csv").query("reviews >= @RARE")
     test, train, data = (json.loads(read_at(revision, f"metrics/{name}.json")) for name in ("test", "train", "data"))
     return {
@@ -72,7 +72,7 @@ def collect(revision: str) -> dict[str, Any]:
         "best": train,
         "test": test,
         "scores": scores,
-        "predictors": scores.index.get_level_values("of").unique().tolist(),
+        "predictors": scores.index.get_level_values("predictor").unique().tolist(),
         "metrics": scores.index.get_level_values("metric").unique().tolist(),
         "losses": [curve(f"plots/train/metrics/{split}/loss.tsv") for split in ("train", "valid")],
         "confusion": table("plots/evaluate/confusion.csv").pivot(index="actual", columns="predicted", values="reviews"),

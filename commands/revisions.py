@@ -10,9 +10,9 @@ from dvc.exceptions import FileMissingError, PathMissingError
 from dvc.repo import Repo
 from dvc.scm import RevError, resolve_rev
 from dvc_data.index import DataIndexDirError
-from ruamel.yaml import YAML
 
 from src.core.errors import UserError
+from src.core.files import parse_yaml
 
 
 def read_at(revision: str, path: str) -> bytes:
@@ -31,9 +31,15 @@ def read_at(revision: str, path: str) -> bytes:
         raise UserError(f"{revision}: {path} is not in DVC's cache; run dvc pull, or the experiment again") from None
 
 
+def names_at(revision: str, folder: str) -> list[str]:
+    """List the files of a folder that Git or DVC tracks."""
+    files = dvc.api.DVCFileSystem(rev=None if revision == "workspace" else revision)
+    return sorted(path.rpartition("/")[2] for path in files.ls(folder, detail=False))
+
+
 def yaml_at(revision: str, path: str) -> Any:
     """Give the content of a YAML file as it stood; see read_at."""
-    return YAML(typ="safe", pure=True).load(read_at(revision, path))
+    return parse_yaml(read_at(revision, path).decode("utf-8", "replace"), f"{revision}: {path}")
 
 
 def parquet_at(revision: str, path: str) -> pd.DataFrame:

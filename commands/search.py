@@ -15,8 +15,18 @@ from typing import Any, NamedTuple
 import optuna
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 
-from commands.experiments import Ended, Experiment, Experiments, as_text, flat, read_sweep, read_yaml, refs_of, show
+from commands.experiments import (
+    Experiment,
+    Experiments,
+    FinishedRun,
+    as_text,
+    flat,
+    read_sweep,
+    refs_of,
+    show,
+)
 from src.core.errors import UserError, run
+from src.core.files import parse_yaml
 from src.core.seeds import seed_for
 
 
@@ -95,7 +105,7 @@ def recorded(experiments: Experiments, name: str, space: Mapping[str, Any]) -> E
     ref = refs_of(experiments.commit).get(name)
     if ref is None:
         return None
-    values = flat(read_yaml(show(ref, "params.yaml"), ref))
+    values = flat(parse_yaml(show(ref, "params.yaml"), ref))
     return Experiment(name, {key: values[key] for key in space})
 
 
@@ -105,7 +115,7 @@ def run_trial(experiments: Experiments, experiment: Experiment, trials: int) -> 
     Raises:
         UserError: it failed, or was interrupted.
     """
-    ended: list[Ended] = []
+    ended: list[FinishedRun] = []
     try:
         experiments.run([experiment], 1, ended.append)
     except KeyboardInterrupt:

@@ -1,7 +1,7 @@
 """Tabulate commits and their experiments, those that differ in their seed alone as one row: mean ± standard deviation.
 
 python -m commands.seeds                                  the last commit and its experiments
-python -m commands.seeds --over base.seed,prepare.salt    over several splits, too
+python -m commands.seeds --over base.seed,prepare.split_salt    over several splits, too
 python -m commands.seeds main v1.0                        those of other branches, tags or commits
 """
 
@@ -12,11 +12,12 @@ from pathlib import Path
 
 import pandas as pd
 
-from commands.experiments import as_text, flat, git, read_yaml, refs_of, show
+from commands.experiments import as_text, flat, git, refs_of, show
 from src.core.errors import UserError, run
+from src.core.files import parse_yaml
 from src.core.params import read_params
 
-METRICS = ["accuracy", "macro_f1", "qwk", "mae", "log_loss", "above_floor"]
+METRICS = ["accuracy", "macro_f1", "qwk", "mae", "log_loss", "excess_log_loss"]
 
 
 def main() -> None:
@@ -54,7 +55,7 @@ def read_all(revisions: Sequence[str]) -> tuple[pd.DataFrame, pd.DataFrame]:
                 metrics.append(json.loads(show(place, "metrics/test.json")))
             except UserError:  # a commit whose pipeline never ran
                 continue
-            settings = flat(read_yaml(show(place, "params.yaml"), place))
+            settings = flat(parse_yaml(show(place, "params.yaml"), place))
             params.append({"commit": commit[:7]} | {key: as_text(value) for key, value in settings.items()})
     if not metrics:
         raise UserError(f"{', '.join(revisions)}: no metrics/test.json, nor experiments; run dvc repro and commit")

@@ -15,9 +15,8 @@ import uvicorn
 from src.core.errors import UserError, run
 from src.serving.app import Limits, make_app
 from src.serving.http_limits import BoundedProtocol
-from src.serving.predictor import Scorer
+from src.serving.predictor import EXPORTED_MODEL, Predictor
 
-MODEL = Path("models/export")
 TOKEN = "REVIEWS_TOKEN"
 HELP = {
     "body": "bytes of a request's body",
@@ -30,14 +29,16 @@ HELP = {
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--model", type=Path, default=MODEL, metavar="FOLDER", help=f"default: {MODEL}")
+    parser.add_argument(
+        "--model", type=Path, default=EXPORTED_MODEL, metavar="FOLDER", help=f"default: {EXPORTED_MODEL}"
+    )
     parser.add_argument("--host", default="127.0.0.1", help="default: 127.0.0.1, this machine alone")
     parser.add_argument("--port", type=int, default=8000, help="default: 8000; 0 for any that is free")
     for name, default in Limits()._asdict().items():
         parser.add_argument(f"--{name}", type=positive, default=default, help=f"most {HELP[name]}; default: {default}")
     given = parser.parse_args()
     limits = Limits(*(getattr(given, name) for name in Limits._fields))
-    app = make_app(Scorer(given.model), limits, read_token())
+    app = make_app(Predictor(given.model), limits, read_token())
     config = uvicorn.Config(
         app,
         http=BoundedProtocol,

@@ -13,8 +13,9 @@ from typing import Any
 
 from tqdm import tqdm
 
-from commands.experiments import LOGS, Ended, Experiment, Experiments, as_text, read_sweep, read_yaml, show
+from commands.experiments import LOGS, Experiment, Experiments, FinishedRun, as_text, read_sweep, show
 from src.core.errors import UserError, run
+from src.core.files import parse_yaml
 
 
 def main() -> None:
@@ -46,7 +47,7 @@ def read_change(text: str) -> tuple[str, Any]:
     key, equals, value = text.partition("=")
     if not equals:
         raise UserError(f"-S {text}: not SECTION.KEY=VALUE")
-    return key, read_yaml(value, f"-S {text}")
+    return key, parse_yaml(value, f"-S {text}")
 
 
 def combine(grid: Mapping[str, Sequence[Any]]) -> list[Experiment]:
@@ -83,7 +84,7 @@ def sweep(experiments: Experiments, planned: Sequence[Experiment], jobs: int) ->
     print(f"sweep: {len(planned) - len(missing)} of {len(planned)} experiments are there; logs in {LOGS}", flush=True)
     with tqdm(total=len(planned), initial=len(planned) - len(missing), unit="experiment", disable=None) as bar:
 
-        def report(ended: Ended) -> None:
+        def report(ended: FinishedRun) -> None:
             bar.update(ended.ref is not None)
             with tqdm.external_write_mode():
                 print(f"{ended.experiment.name}: {result(ended)}, {ended.seconds:.0f} s", flush=True)
@@ -98,7 +99,7 @@ def sweep(experiments: Experiments, planned: Sequence[Experiment], jobs: int) ->
     conclude(planned, experiments.missing(planned))
 
 
-def result(ended: Ended) -> str:
+def result(ended: FinishedRun) -> str:
     """What came of a run."""
     if ended.ref is None:
         return f"failed, see {ended.experiment.log}"

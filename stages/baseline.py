@@ -6,15 +6,14 @@ from src.core.cpu_dispatch import choose_kernels
 from src.core.errors import run
 from src.core.params import read_params
 
-if __name__ == "__main__":  # before the imports below, with which libraries choose kernels
-    run(lambda: choose_kernels(read_params(Path("params.yaml")).train.portable))
+choose_kernels(__name__, Path("params.yaml"))  # before the imports below, which choose theirs
 
 import pandas as pd
 from sklearn.preprocessing import LabelEncoder
 from threadpoolctl import threadpool_limits
 
-from src.core.files import replacing
-from src.core.schema import STARS
+from src.core.files import atomic_write
+from src.core.schema import PROBABILITIES, STARS
 from src.evaluation.baselines import Texts, logistic_regressions, majority
 
 INPUT = Path("data/prepare")
@@ -34,12 +33,11 @@ def main() -> None:
     predictions = {"majority": majority(train.labels, len(test.texts), len(STARS))}
     for name, probabilities, strength in logistic_regressions(train, valid, test.texts, len(STARS), params.baseline):
         predictions[name] = probabilities
-        print(f"baseline: {name}: C = {strength}, the best of {params.baseline.strengths} on the validation split")
-    with replacing(OUTPUT) as aside:
-        aside.mkdir()
-        columns = [f"p{star}" for star in STARS]
+        print(f"baseline: {name}: C = {strength}, the best of {params.baseline.C} on the validation split")
+    with atomic_write(OUTPUT) as temporary:
+        temporary.mkdir()
         for name, probabilities in predictions.items():
-            pd.DataFrame(probabilities, columns=columns).to_parquet(aside / f"{name}.parquet", index=False)
+            pd.DataFrame(probabilities, columns=PROBABILITIES).to_parquet(temporary / f"{name}.parquet", index=False)
 
 
 if __name__ == "__main__":

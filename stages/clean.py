@@ -4,13 +4,13 @@ from functools import partial
 from pathlib import Path
 
 from src.core.errors import run
-from src.core.executor import open_engine
-from src.core.files import replacing
+from src.core.executor import open_executor
+from src.core.files import atomic_write
 from src.core.params import Clean, Language, read_params
 from src.core.schema import SPLITS
 from src.tables.review_parquet import list_parts, map_texts
-from src.text.cleaning import kept_cleaner
-from src.text.stop_words import function_words
+from src.text.cleaning import cached_cleaner
+from src.text.stop_words import find_stop_words
 
 INPUT = Path("data/prepare")
 OUTPUT = Path("data/clean")
@@ -18,19 +18,19 @@ OUTPUT = Path("data/clean")
 
 def main() -> None:
     params = read_params(Path("params.yaml"))
-    with replacing(OUTPUT) as aside, open_engine(params.engine) as engine:
+    with atomic_write(OUTPUT) as temporary, open_executor(params.engine) as executor:
         sources = [path for split in SPLITS for path in list_parts(INPUT / f"{split}.parquet")]
-        jobs = [(source, aside / source.relative_to(INPUT)) for source in sources]
+        jobs = [(source, temporary / source.relative_to(INPUT)) for source in sources]
         for _, target in jobs:
             target.parent.mkdir(parents=True, exist_ok=True)
-        engine.map(partial(clean_file, params.data.language, params.clean), jobs)
+        executor.map(partial(clean_file, params.data.language, params.clean), jobs)
 
 
 def clean_file(language: Language, settings: Clean, job: tuple[Path, Path]) -> None:
     """Clean the reviews of one file into another."""
     source, target = job
-    with replacing(target) as aside:
-        map_texts(source, aside, kept_cleaner(language, settings, function_words(language)))
+    with atomic_write(target) as temporary:
+        map_texts(source, temporary, cached_cleaner(language, settings, find_stop_words(language)))
 
 
 if __name__ == "__main__":

@@ -1,23 +1,22 @@
-"""Score the model and the baselines on the test split, which nothing before has looked at."""
+"""Score the model and the baselines on the test split, which no earlier stage has looked at."""
 
 from pathlib import Path
+from typing import NamedTuple
 
 from src.core.cpu_dispatch import choose_kernels
 from src.core.errors import run
-from src.core.params import Model, read_params
+from src.core.params import Params, read_params
 
-if __name__ == "__main__":  # before the imports below, with which libraries choose kernels
-    run(lambda: choose_kernels(read_params(Path("params.yaml")).train.portable))
+choose_kernels(__name__, Path("params.yaml"))  # before the imports below: the libraries choose theirs when imported
 
 import numpy as np
 import pandas as pd
-from safetensors.torch import load_file
 
-from src.core.files import read_json, replacing, spreadsheet_safe, write_csv, write_json
-from src.core.schema import TRUTH
+from src.core.files import atomic_write, read_json, spreadsheet_safe, write_csv, write_json
+from src.core.schema import TRUE_PROBABILITIES
 from src.core.seeds import seed_for
-from src.evaluation.decisions import decide
-from src.evaluation.metrics import outcome
+from src.evaluation.decisions import class_prior, decide
+from src.evaluation.metrics import PredictionResult, prediction_result
 from src.evaluation.occlusion import word_effects
 from src.evaluation.score_tables import (
     confusion_table,
@@ -31,9 +30,9 @@ from src.evaluation.score_tables import (
 )
 from src.evaluation.slices import column_classes, length_classes, slice_table
 from src.learning.classification import predict
-from src.learning.model import ReviewModel
+from src.learning.model import ReviewModel, load_model
 from src.learning.training import be_deterministic, choose_device
-from src.text.encoded import Reviews, load_reviews
+from src.text.encoded import EncodedReviews, load_encoded
 
 PREPARED = Path("data/prepare")
 ENCODED = Path("data/encode")
@@ -45,75 +44,109 @@ METRICS = Path("metrics/test.json")
 PLOTS = Path("plots/evaluate")
 
 
+class TestSplit(NamedTuple):
+    """The test reviews as text and as ids, the stars of each class, and the class shares of the train split."""
+
+    table: pd.DataFrame
+    reviews: EncodedReviews
+    stars: list[int]
+    prior: np.ndarray
+
+
 def main() -> None:
     params = read_params(Path("params.yaml"))
-    settings = params.evaluate
     be_deterministic(params.train.threads)
     stars = read_json(ENCODED / "stars.json")
-    texts = pd.read_parquet(PREPARED / "test.parquet")
-    reviews = load_reviews(ENCODED / "test")
+    prior = class_prior(load_encoded(ENCODED / "train").labels, len(stars))
+    test = TestSplit(pd.read_parquet(PREPARED / "test.parquet"), load_encoded(ENCODED / "test"), stars, prior)
+    model = load_model(MODEL, len(stars)).to(choose_device(params.train.device))
     shift = np.array(read_json(RESAMPLED / "log_prior_shift.json"))
 
-    description = read_json(MODEL / "model.json")
-    model = ReviewModel(Model(**description["model"]), description["words"], len(stars))
-    model.load_state_dict(load_file(MODEL / "model.safetensors"))
-    model.to(choose_device(params.train.device))
-    valid = load_reviews(ENCODED / "valid")
-
-    everyone = {"model": predict(model, reviews, shift)}
-    for path in sorted(BASELINES.glob("*.parquet")):
-        everyone[path.stem] = pd.read_parquet(path).to_numpy()
-    if texts[list(TRUTH)].notna().all(axis=None):
-        everyone["floor"] = texts[list(TRUTH)].to_numpy()
-    train_labels = load_reviews(ENCODED / "train").labels
-    prior = np.bincount(train_labels, minlength=len(stars)) / len(train_labels)
-    outcomes = {
-        name: outcome(probabilities, reviews.labels, decide(probabilities, settings.decision, prior))
-        for name, probabilities in everyone.items()
+    predictions = read_baselines({"model": predict(model, test.reviews, shift)}, test)
+    results = {
+        name: prediction_result(
+            probabilities, test.reviews.labels, decide(probabilities, params.evaluate.decision, prior)
+        )
+        for name, probabilities in predictions.items()
     }
-    result = outcomes["model"]
-    seed = seed_for(params.base.seed, "bootstrap")
-    scores = score_table(outcomes, len(stars), settings.bins, settings.bootstrap, seed)
-    predictions = prediction_table(texts, everyone["model"], result.predicted, stars)
-    decisions = decision_table(predict(model, valid, shift), valid.labels, prior, settings.bins)
-    slices = {"words": length_classes(texts.text)}
-    for place, column in enumerate(params.data.slice_columns):
-        values = texts.slices.str[place]
-        if values.notna().any():
-            slices[column] = column_classes(values)
+    write_tables(params, test, predictions["model"], results["model"], model, shift)
+    scores = write_plots(params, test, results)
+    values = scores.pivot(index="predictor", columns="metric", values="value")
+    metrics = values.loc["model"].to_dict()
+    if "bayes_optimal" in predictions:
+        excess = metrics["log_loss"] - values.loc["bayes_optimal", "log_loss"]
+        metrics["excess_log_loss"] = round(excess, 4)
+    write_json(METRICS, metrics)
+    table = values.loc[list(predictions), scores["metric"].unique().tolist()].rename_axis(index=None, columns=None)
+    print(f"evaluate: {len(test.table)} test reviews\n{table.to_string()}")
 
-    def expected(some: Reviews) -> np.ndarray:
-        return predict(model, some, shift) @ stars
 
+def read_baselines(predictions: dict[str, np.ndarray], test: TestSplit) -> dict[str, np.ndarray]:
+    """Add the probabilities of each baseline, and the true ones where the table has them."""
+    baselines = {path.stem: pd.read_parquet(path).to_numpy() for path in sorted(BASELINES.glob("*.parquet"))}
+    truth = test.table[list(TRUE_PROBABILITIES)]
+    known = {"bayes_optimal": truth.to_numpy()} if truth.notna().all(axis=None) else {}
+    return predictions | baselines | known
+
+
+def write_tables(
+    params: Params,
+    test: TestSplit,
+    probabilities: np.ndarray,
+    result: PredictionResult,
+    model: ReviewModel,
+    shift: np.ndarray,
+) -> None:
+    """Write what the model predicts for each test review, and tables of where and why it is wrong."""
+
+    def expected_rating(reviews: EncodedReviews) -> np.ndarray:
+        return predict(model, reviews, shift) @ test.stars
+
+    settings, stars = params.evaluate, test.stars
     words = (ENCODED / "vocabulary.txt").read_text(encoding="utf-8").splitlines()
     random = np.random.default_rng(seed_for(params.base.seed, "explained"))
-    explained = np.sort(random.permutation(len(texts))[: settings.explained])
+    explained = np.sort(random.permutation(len(test.table))[: settings.explained])
+    effects = word_effects(test.reviews, explained, expected_rating)
+    valid = load_encoded(ENCODED / "valid")
+    predictions = prediction_table(test.table, probabilities, result.predicted, stars)
+    mistakes = worst_mistakes(predictions, result.loss, settings.mistakes)
+    slices = slice_table(slices_of(test.table, params.data.slice_columns), result, stars)
+    decisions = decision_table(predict(model, valid, shift), valid.labels, test.prior, settings.bins)
+    with atomic_write(OUTPUT) as temporary:
+        temporary.mkdir()
+        predictions.to_parquet(temporary / "predictions.parquet", index=False)
+        write_csv(temporary / "decisions.csv", decisions)
+        write_csv(temporary / "slices.csv", safe(slices, "value"))
+        write_csv(temporary / "words.csv", safe(word_table(effects, words), "word"))
+        write_csv(temporary / "mistakes.csv", safe(mistakes, "text"))
 
-    with replacing(OUTPUT) as aside:
-        aside.mkdir()
-        predictions.to_parquet(aside / "predictions.parquet", index=False)
-        write_csv(aside / "decisions.csv", decisions)
-        write_csv(aside / "slices.csv", safe(slice_table(slices, result, stars), "value"))
-        write_csv(aside / "words.csv", safe(word_table(word_effects(reviews, explained, expected), words), "word"))
-        mistakes = worst_mistakes(predictions, result.loss, settings.mistakes)
-        write_csv(aside / "mistakes.csv", safe(mistakes, "text"))
-    with replacing(PLOTS) as aside:
-        aside.mkdir()
-        write_csv(aside / "scores.csv", scores)
-        write_csv(aside / "confusion.csv", confusion_table(result, stars))
-        write_csv(aside / "reliability.csv", reliability_table(result, settings.bins))
-        write_csv(aside / "stars.csv", star_table(result, stars))
-    values = scores.pivot(index="of", columns="metric", values="value")
-    metrics = values.loc["model"].to_dict()
-    if "floor" in everyone:
-        metrics["above_floor"] = round(metrics["log_loss"] - values.loc["floor", "log_loss"], 4)
-    write_json(METRICS, metrics)
-    table = values.loc[list(everyone), scores["metric"].unique().tolist()].rename_axis(index=None, columns=None)
-    print(f"evaluate: {len(texts)} test reviews\n{table.to_string()}")
+
+def slices_of(table: pd.DataFrame, columns: list[str]) -> dict[str, pd.Series]:
+    """The slice of each review, by length and by each slice column that holds anything."""
+    slices = {"words": length_classes(table.text)}
+    for place, column in enumerate(columns):
+        values = table.slices.str[place]
+        if values.notna().any():
+            slices[column] = column_classes(values)
+    return slices
+
+
+def write_plots(params: Params, test: TestSplit, results: dict[str, PredictionResult]) -> pd.DataFrame:
+    """Write the tables behind `dvc plots`; return the scores of all predictors."""
+    settings, result = params.evaluate, results["model"]
+    seed = seed_for(params.base.seed, "bootstrap")
+    scores = score_table(results, len(test.stars), settings.bins, settings.bootstrap, seed)
+    with atomic_write(PLOTS) as temporary:
+        temporary.mkdir()
+        write_csv(temporary / "scores.csv", scores)
+        write_csv(temporary / "confusion.csv", confusion_table(result, test.stars))
+        write_csv(temporary / "reliability.csv", reliability_table(result, settings.bins))
+        write_csv(temporary / "stars.csv", star_table(result, test.stars))
+    return scores
 
 
 def safe(table: pd.DataFrame, column: str) -> pd.DataFrame:
-    """The table with a column of other people's text made safe for spreadsheets."""
+    """Make a column of other people's text safe to open in a spreadsheet."""
     return table.assign(**{column: table[column].map(spreadsheet_safe)})
 
 

@@ -6,29 +6,27 @@ from typing import Any
 
 import numpy as np
 import pyarrow.parquet as pq
-import torch
-from safetensors.numpy import load_file
 
 from src.core.errors import run
-from src.core.files import read_json, replacing, write_json
-from src.core.params import Model, Params, read_params
+from src.core.files import atomic_write, read_json, write_json
+from src.core.params import Params, read_params
+from src.evaluation.decisions import class_prior
 from src.learning.classification import predict
-from src.learning.model import ReviewModel
+from src.learning.model import load_model
 from src.learning.training import be_deterministic
 from src.serving.onnx_export import build_onnx
 from src.serving.parity import AWKWARD, check_parity
-from src.serving.predictor import DESCRIPTION, NETWORK, VOCABULARY, Description, Scorer, md5
+from src.serving.predictor import DESCRIPTION, EXPORTED_MODEL, NETWORK, VOCABULARY, ModelDescription, Predictor, md5
 from src.tables.review_parquet import list_parts
 from src.text.cleaning import make_cleaner
-from src.text.encoded import Reviews, load_reviews
-from src.text.stop_words import function_words
+from src.text.encoded import EncodedReviews, load_encoded
+from src.text.stop_words import find_stop_words
 from src.text.tokenizer import load_tokenizer
 
 PREPARED = Path("data/prepare")
 ENCODED = Path("data/encode")
 RESAMPLED = Path("data/resample")
 MODEL = Path("models/train")
-OUTPUT = Path("models/export")
 PACKAGES = ("nltk", "onnx", "torch")
 
 
@@ -38,32 +36,29 @@ def main() -> None:
     texts = pq.read_table(PREPARED / "valid.parquet", columns=["text"]).column("text").to_pylist()
     texts += AWKWARD
     shift = np.array(read_json(RESAMPLED / "log_prior_shift.json"))
-    built = read_json(MODEL / "model.json")
-    settings = Model(**built["model"])
-    weights = load_file(MODEL / "model.safetensors")
+    model = load_model(MODEL, len(shift))
+    weights = {name: values.numpy() for name, values in model.state_dict().items()}
 
-    clean = make_cleaner(params.data.language, params.clean, function_words(params.data.language))
+    clean = make_cleaner(params.data.language, params.clean, find_stop_words(params.data.language))
     ids, lengths = load_tokenizer(ENCODED / "tokenizer")([clean(text) for text in texts])
-    reviews = Reviews(ids, np.cumsum([0, *lengths]), np.zeros(len(texts), np.int64))
-    model = ReviewModel(settings, built["words"], len(shift))
-    model.load_state_dict({name: torch.from_numpy(values) for name, values in weights.items()})
+    reviews = EncodedReviews(ids, np.cumsum([0, *lengths]), np.zeros(len(texts), np.int64))
     probabilities = predict(model, reviews, shift)
 
-    with replacing(OUTPUT) as aside:
-        aside.mkdir()
-        (aside / NETWORK).write_bytes(build_onnx(settings, weights, shift))
-        (aside / VOCABULARY).write_bytes((ENCODED / "vocabulary.txt").read_bytes())
-        files = {name: md5(aside / name) for name in (NETWORK, VOCABULARY)}
-        write_json(aside / DESCRIPTION, describe(params, files).model_dump())
-        difference = check_parity(texts, reviews, probabilities, Scorer(aside), params.export.tolerance)
+    with atomic_write(EXPORTED_MODEL) as temporary:
+        temporary.mkdir()
+        (temporary / NETWORK).write_bytes(build_onnx(model.settings, weights, shift))
+        (temporary / VOCABULARY).write_bytes((ENCODED / "vocabulary.txt").read_bytes())
+        files = {name: md5(temporary / name) for name in (NETWORK, VOCABULARY)}
+        write_json(temporary / DESCRIPTION, describe(params, files).model_dump())
+        difference = check_parity(texts, reviews, probabilities, Predictor(temporary), params.export.tolerance)
     print(f"export: {len(texts)} texts as by TensorFlow and PyTorch; largest difference {difference:.0e}")
 
 
-def describe(params: Params, files: dict[str, str]) -> Description:
+def describe(params: Params, files: dict[str, str]) -> ModelDescription:
     """Everything beside network and vocabulary; nothing that depends on the machine."""
-    words = function_words(params.data.language)
+    words = find_stop_words(params.data.language)
     stars = read_json(ENCODED / "stars.json")
-    labels = load_reviews(ENCODED / "train").labels
+    labels = load_encoded(ENCODED / "train").labels
     reviews = [part for split in ("train", "valid") for part in list_parts(PREPARED / f"{split}.parquet")]
     made_from = [*reviews, MODEL / "model.safetensors"]
     made_by: dict[str, Any] = {
@@ -75,7 +70,7 @@ def describe(params: Params, files: dict[str, str]) -> Description:
         "resample": params.resample.model_dump(),
         "train": params.train.model_dump(),
     }
-    return Description(
+    return ModelDescription(
         text_column=params.data.text_column,
         language=params.data.language,
         clean=params.clean,
@@ -84,7 +79,7 @@ def describe(params: Params, files: dict[str, str]) -> Description:
         max_length=params.encode.max_length,
         stars=stars,
         decision=params.evaluate.decision,
-        prior=(np.bincount(labels, minlength=len(stars)) / len(labels)).tolist(),
+        prior=class_prior(labels, len(stars)).tolist(),
         files=files,
         made_from={path.as_posix(): md5(path) for path in made_from},
         params=made_by,

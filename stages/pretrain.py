@@ -3,7 +3,6 @@
 It starts from word vectors made elsewhere, if there are any.
 """
 
-import os
 from collections import Counter
 from pathlib import Path
 
@@ -11,29 +10,28 @@ from src.core.cpu_dispatch import choose_kernels
 from src.core.errors import UserError, run
 from src.core.params import Params, read_params
 
-if __name__ == "__main__":  # before the imports below, with which libraries choose kernels
-    run(lambda: choose_kernels(read_params(Path("params.yaml")).train.portable))
+choose_kernels(__name__, Path("params.yaml"))  # before the imports below, which choose theirs
 
 import numpy as np
 import torch
 from safetensors.torch import save
 
-from src.core.files import replacing, write_json
+from src.core.files import atomic_write, write_json
 from src.core.fingerprints import fingerprint
 from src.core.schema import SPLITS, text_digest
 from src.core.seeds import seed_for
-from src.learning.checkpoints import resumable
-from src.learning.language_model import Language, LanguageModel
-from src.learning.live_logger import Curves
-from src.learning.model import start_from
+from src.learning.checkpoints import CHECKPOINTS, resumable
+from src.learning.language_model import LanguageModel, LanguageModelTask
+from src.learning.live_logger import LiveLogger
+from src.learning.model import initialize_embedding
 from src.learning.training import be_deterministic, choose_device, fit
 from src.tables.readers import read_table
 from src.tables.review_parquet import read_parts
-from src.tables.sources import open_text, readable
+from src.tables.sources import is_data_file, open_text, readable
 from src.text.cleaning import make_cleaner
-from src.text.encoded import Reviews, load_reviews
-from src.text.stop_words import function_words
-from src.text.unlabelled import encode_extra, joined
+from src.text.encoded import EncodedReviews, load_encoded
+from src.text.stop_words import find_stop_words
+from src.text.unlabelled import concatenate, encode_unlabelled
 from src.text.vocabulary import FIRST_WORD, PADDING
 from src.text.word_vectors import average_vectors, coverage
 
@@ -42,7 +40,6 @@ ENCODED = Path("data/encode")
 OUTPUT = Path("models/pretrain")
 METRICS = Path("metrics/pretrain.json")
 CURVES = Path("plots/pretrain")
-SCRATCH = Path(os.environ.get("DVC_ROOT", ".")) / ".checkpoints"  # as in train
 
 
 def main() -> None:
@@ -52,7 +49,7 @@ def main() -> None:
     seed = seed_for(params.base.seed, "pretrain")
     vocabulary = (ENCODED / "vocabulary.txt").read_text(encoding="utf-8").splitlines()
     ids = {word: number for number, word in enumerate(vocabulary, FIRST_WORD)}
-    train_split, valid_split = load_reviews(ENCODED / "train"), load_reviews(ENCODED / "valid")
+    train_split, valid_split = load_encoded(ENCODED / "train"), load_encoded(ENCODED / "valid")
     extra, counts = read_extra(params, ids)
     vectors = read_vectors(params, ids)
     covered = coverage(vectors, train_split.ids, len(ids))
@@ -62,25 +59,27 @@ def main() -> None:
         )
 
     torch.manual_seed(seed_for(seed, "weights"))
-    network = LanguageModel(settings, FIRST_WORD + len(ids), params.model.embedding)
-    start_from(network.embedding, vectors)
+    network = LanguageModel(settings, FIRST_WORD + len(ids), params.model.embedding_dim)
+    initialize_embedding(network.embedding, vectors)
     network.to(choose_device(params.train.device))
-    task = Language(network, joined(train_split, extra), valid_split)
+    task = LanguageModelTask(network, concatenate(train_split, extra), valid_split)
     inputs = [PREPARED, ENCODED, Path(settings.extra_path), Path(settings.vectors_path)]
     how = [params.train.device, params.train.threads, params.train.portable]
     read = [params.data.model_dump(), params.clean.model_dump(), params.encode.max_length]
-    scratch = SCRATCH / fingerprint(inputs, [seed, params.model.embedding, settings.model_dump(), how, read])
-    with resumable(scratch, settings.resume) as checkpoint:
-        with Curves(CURVES, METRICS) as curves:
+    checkpoints = CHECKPOINTS / fingerprint(
+        inputs, [seed, params.model.embedding_dim, settings.model_dump(), how, read]
+    )
+    with resumable(checkpoints, settings.resume) as checkpoint:
+        with LiveLogger(CURVES, METRICS) as curves:
             best = fit(task, settings, seed, curves.log_epoch, checkpoint)
         embedding = network.embedding.weight.detach().cpu()
         embedding[PADDING] = 0  # the softmax has moved it
         weights = {"embedding.weight": embedding} if best or vectors else {}
         if not best:
             write_empty_curves()
-        with replacing(OUTPUT) as aside:
-            aside.mkdir()
-            (aside / "model.safetensors").write_bytes(save(weights))
+        with atomic_write(OUTPUT) as temporary:
+            temporary.mkdir()
+            (temporary / "model.safetensors").write_bytes(save(weights))
         write_json(METRICS, {"pretrain": (best.summary() if best else {}) | {"extra": counts, "vectors": covered}})
 
 
@@ -92,11 +91,11 @@ def write_empty_curves() -> None:
         (folder / "loss.tsv").write_text("step\tloss\n", encoding="utf-8")
 
 
-def read_extra(params: Params, ids: dict[str, int]) -> tuple[Reviews, Counter[str]]:
+def read_extra(params: Params, ids: dict[str, int]) -> tuple[EncodedReviews, Counter[str]]:
     """Read the reviews beside the table, if there are any; the columns are those of the table, but for the rating."""
     paths = files_at(Path(params.pretrain.extra_path))
     if not paths:
-        return encode_extra([], set(), str, ids, params.encode.max_length)
+        return encode_unlabelled([], set(), str, ids, params.encode.max_length)
     known: set[bytes] = set()
     for split in SPLITS:
         for part in read_parts(PREPARED / f"{split}.parquet"):
@@ -104,8 +103,8 @@ def read_extra(params: Params, ids: dict[str, int]) -> tuple[Reviews, Counter[st
     # The table reader wants two columns; the second is not looked at.
     data = params.data.model_copy(update={"rating_column": params.data.text_column, "split_column": None})
     rows = (row for path in paths for row in read_table(path, data).rows)
-    clean = make_cleaner(data.language, params.clean, function_words(data.language))
-    extra, counts = encode_extra(rows, known, clean, ids, params.encode.max_length)
+    clean = make_cleaner(data.language, params.clean, find_stop_words(data.language))
+    extra, counts = encode_unlabelled(rows, known, clean, ids, params.encode.max_length)
     print(f"pretrain: more reviews from {params.pretrain.extra_path}: {dict(counts)}")
     return extra, counts
 
@@ -118,8 +117,8 @@ def read_vectors(params: Params, ids: dict[str, int]) -> dict[int, np.ndarray]:
         raise UserError(f"{place}: {len(paths)} files; one file of word vectors is wanted")
     for path in paths:
         with readable(path), open_text(path, "utf-8") as lines:
-            clean = make_cleaner(params.data.language, params.clean, function_words(params.data.language))
-            return average_vectors(lines, str(path), clean, ids, params.model.embedding)
+            clean = make_cleaner(params.data.language, params.clean, find_stop_words(params.data.language))
+            return average_vectors(lines, str(path), clean, ids, params.model.embedding_dim)
     return {}
 
 
@@ -131,7 +130,7 @@ def files_at(place: Path) -> list[Path]:
     """
     if not place.exists():
         raise UserError(f"{place}: no such file or folder; mend pretrain.extra_path or pretrain.vectors_path")
-    return [place] if place.is_file() else sorted(path for path in place.iterdir() if path.name[0] not in "._")
+    return [place] if place.is_file() else sorted(path for path in place.iterdir() if is_data_file(path.name))
 
 
 if __name__ == "__main__":

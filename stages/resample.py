@@ -5,11 +5,11 @@ from pathlib import Path
 import numpy as np
 
 from src.core.errors import run
-from src.core.files import read_json, replacing, write_json
+from src.core.files import atomic_write, read_json, write_json
 from src.core.params import read_params
 from src.core.seeds import seed_for
 from src.learning.resampling import resample
-from src.text.encoded import load_reviews
+from src.text.encoded import load_encoded
 
 INPUT = Path("data/encode")
 OUTPUT = Path("data/resample")
@@ -17,13 +17,13 @@ OUTPUT = Path("data/resample")
 
 def main() -> None:
     params = read_params(Path("params.yaml"))
-    labels = load_reviews(INPUT / "train").labels
+    labels = load_encoded(INPUT / "train").labels
     stars = read_json(INPUT / "stars.json")
     chosen = resample(labels, len(stars), params.resample, seed_for(params.base.seed, "resample"))
-    with replacing(OUTPUT) as aside:
-        aside.mkdir()
-        np.save(aside / "rows.npy", chosen.rows, allow_pickle=False)
-        write_json(aside / "log_prior_shift.json", chosen.log_prior_shift.round(6).tolist())
+    with atomic_write(OUTPUT) as temporary:
+        temporary.mkdir()
+        np.save(temporary / "rows.npy", chosen.rows, allow_pickle=False)
+        write_json(temporary / "log_prior_shift.json", chosen.log_prior_shift.round(6).tolist())
     before, after = (np.bincount(part, minlength=len(stars)).tolist() for part in (labels, labels[chosen.rows]))
     found = "found" if chosen.found else "not found"
     print(f"resample: imbalance {found}; reviews of {stars} stars: {before} -> {after}")

@@ -7,24 +7,23 @@ from src.core.cpu_dispatch import choose_kernels
 from src.core.errors import UserError, run
 from src.core.params import Params, read_params
 
-if __name__ == "__main__":  # before the imports below, with which libraries choose kernels
-    run(lambda: choose_kernels(read_params(Path("params.yaml")).train.portable))
+choose_kernels(__name__, Path("params.yaml"))  # before the imports below, which choose theirs
 
 import numpy as np
 import torch
-from safetensors.torch import load_file, save
+from safetensors.torch import load_file
 
-from src.core.files import read_json, replacing, write_json
+from src.core.files import atomic_write, read_json, write_json
 from src.core.fingerprints import fingerprint
 from src.core.seeds import seed_for
-from src.learning.checkpoints import resumable
-from src.learning.classification import Rating
-from src.learning.distributed import group, is_first, is_launched, world
+from src.learning.checkpoints import CHECKPOINTS, resumable
+from src.learning.classification import ClassificationTask
+from src.learning.distributed import is_launched, is_main_process, process_group, world_size
 from src.learning.launcher import launch
-from src.learning.live_logger import Curves
-from src.learning.model import ReviewModel
+from src.learning.live_logger import LiveLogger
+from src.learning.model import ReviewModel, save_model
 from src.learning.training import be_deterministic, choose_device, fit
-from src.text.encoded import load_reviews
+from src.text.encoded import load_encoded
 from src.text.vocabulary import FIRST_WORD
 
 ENCODED = Path("data/encode")
@@ -33,8 +32,6 @@ PRETRAINED = Path("models/pretrain")
 OUTPUT = Path("models/train")
 METRICS = Path("metrics/train.json")
 CURVES = Path("plots/train")
-# In the main repository, also for a queue worker in a folder of its own, so that a queued run goes on too.
-SCRATCH = Path(os.environ.get("DVC_ROOT", ".")) / ".checkpoints"
 
 
 def main() -> None:
@@ -49,7 +46,7 @@ def main() -> None:
         )
     be_deterministic(params.train.threads)
     device = choose_device(params.train.device)
-    with group(device):
+    with process_group(device):
         train(params, device)
 
 
@@ -59,25 +56,23 @@ def train(params: Params, device: torch.device) -> None:
     words = FIRST_WORD + len((ENCODED / "vocabulary.txt").read_text(encoding="utf-8").splitlines())
     shift = np.array(read_json(RESAMPLED / "log_prior_shift.json"))
     rows = np.load(RESAMPLED / "rows.npy", mmap_mode="r", allow_pickle=False)
-    train_split, valid_split = load_reviews(ENCODED / "train"), load_reviews(ENCODED / "valid")
+    train_split, valid_split = load_encoded(ENCODED / "train"), load_encoded(ENCODED / "valid")
 
     torch.manual_seed(seed_for(seed, "weights"))
     model = ReviewModel(params.model, words, len(shift))
     model.load_state_dict(model.state_dict() | load_file(PRETRAINED / "model.safetensors"))
-    task = Rating(model.to(device), train_split, rows, valid_split, shift)
-    values = [seed, params.model.model_dump(), params.train.model_dump(), world()]
-    scratch = SCRATCH / fingerprint([ENCODED, RESAMPLED, PRETRAINED], values)
-    with resumable(scratch, params.train.resume) as checkpoint:
-        if not is_first():
+    task = ClassificationTask(model.to(device), train_split, rows, valid_split, shift)
+    values = [seed, params.model.model_dump(), params.train.model_dump(), world_size()]
+    checkpoints = CHECKPOINTS / fingerprint([ENCODED, RESAMPLED, PRETRAINED], values)
+    with resumable(checkpoints, params.train.resume) as checkpoint:
+        if not is_main_process():
             fit(task, params.train, seed, lambda epoch: None, checkpoint)
             return
-        with Curves(CURVES, METRICS) as curves:
+        with LiveLogger(CURVES, METRICS) as curves:
             best = fit(task, params.train, seed, curves.log_epoch, checkpoint)
-        with replacing(OUTPUT) as aside:
-            aside.mkdir()
-            weights = {name: values.cpu() for name, values in model.state_dict().items()}
-            (aside / "model.safetensors").write_bytes(save(weights))
-            write_json(aside / "model.json", {"model": params.model.model_dump(), "words": words})
+        with atomic_write(OUTPUT) as temporary:
+            temporary.mkdir()
+            save_model(temporary, model)
         write_json(METRICS, best.summary() if best else {})
 
 

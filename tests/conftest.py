@@ -23,11 +23,11 @@ ROOT = Path(__file__).parent.parent
 SMALL = {
     "synthesize.reviews": 500,
     "encode.min_count": 1,
-    "model.embedding": 16,
-    "model.hidden": 16,
+    "model.embedding_dim": 16,
+    "model.hidden_size": 16,
     "pretrain.epochs": 2,
     "train.epochs": 2,
-    "baseline.strengths": [1.0],
+    "baseline.C": [1.0],
     "evaluate.bootstrap": 100,
     "evaluate.mistakes": 5,
 }
@@ -137,7 +137,7 @@ def experiments(project: Project, tmp_path_factory: pytest.TempPathFactory) -> P
     shutil.copytree(project.path, path, symlinks=True)
     copy = Project(path)
     copy.run("dvc", "exp", "run", "--temp", "--name", "slow", "--set-param", "train.lr=0.0001")
-    copy.run("dvc", "exp", "run", "--temp", "--name", "other-split", "--set-param", "prepare.salt=other")
+    copy.run("dvc", "exp", "run", "--temp", "--name", "other-split", "--set-param", "prepare.split_salt=other")
     more = [f"--set-param={change}" for change in ("synthesize.reviews=1500", "train.epochs=8", "train.lr=0.01")]
     copy.run("dvc", "exp", "run", "--temp", "--name", "more", *more)
     return copy

@@ -2,6 +2,10 @@
 
 import os
 import platform
+from pathlib import Path
+
+from src.core.errors import run
+from src.core.params import read_params
 
 # What every x86-64 CPU with AVX2 has, Intel and AMD alike. MKL's own AVX2 mode is left out: the two differ there.
 PORTABLE = {
@@ -13,10 +17,17 @@ PORTABLE = {
 }
 
 
-def choose_kernels(portable: bool) -> None:
-    """Have the numeric libraries, if `portable`, choose kernels with the same bytes on every x86-64 CPU with AVX2.
+def choose_kernels(module: str, params: Path) -> None:
+    """If `train.portable` is set, make the numeric libraries use kernels that give the same bytes on every AVX2 CPU.
 
-    They read the environment once, when they are imported: call it before. Other kinds of CPU go on as they are.
+    The libraries read the environment once, when they are imported: call this before, with the `__name__` of the
+    module. It does nothing for a module that was imported, so that tests keep the kernels of their own process, nor on
+    other kinds of CPU than x86-64.
     """
+    if module == "__main__":
+        run(lambda: _set_environment(read_params(params).train.portable))
+
+
+def _set_environment(portable: bool) -> None:
     if portable and platform.machine() in ("x86_64", "AMD64"):
         os.environ.update(PORTABLE)

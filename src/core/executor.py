@@ -14,16 +14,16 @@ from typing import Any, Protocol, TypeVar
 
 from src.core.errors import UserError
 from src.core.fingerprints import fingerprint
-from src.core.params import Engine as Settings
-from src.core.progress import bar
+from src.core.params import Engine
+from src.core.progress import progress_bar
 
 T = TypeVar("T")
 R = TypeVar("R")
-PATIENCE = 20
+CONNECT_TIMEOUT = 20
 """Seconds until a scheduler, and then a first worker, must have answered."""
 
 
-class Engine(Protocol):
+class Executor(Protocol):
     """Whoever calls a function for each item.
 
     When a worker dies, the function is called again for the same item: it writes files aside and renames them, and
@@ -38,7 +38,7 @@ class Engine(Protocol):
 
 
 @contextmanager
-def open_engine(settings: Settings) -> Iterator[Engine]:
+def open_executor(settings: Engine) -> Iterator[Executor]:
     """Give the engine asked for, with a cluster on this machine where no address of another is given.
 
     Raises:
@@ -48,7 +48,7 @@ def open_engine(settings: Settings) -> Iterator[Engine]:
     if settings.name == "local":
         if settings.scheduler:
             raise UserError("engine.scheduler: is for engine.name: dask; set that, or take the address out")
-        yield Local()
+        yield LocalExecutor()
         return
     try:
         from distributed import Client, KilledWorker, LocalCluster
@@ -66,22 +66,22 @@ def open_engine(settings: Settings) -> Iterator[Engine]:
                     silence_logs=logging.CRITICAL,
                 )
             )
-            client = opened.enter_context(Client(address, timeout=PATIENCE))
-            client.wait_for_workers(1, PATIENCE)
+            client = opened.enter_context(Client(address, timeout=CONNECT_TIMEOUT))
+            client.wait_for_workers(1, CONNECT_TIMEOUT)
         except (OSError, ValueError, RuntimeError) as error:  # a TimeoutError is an OSError
             place = settings.scheduler or "a cluster on this machine"
             raise UserError(
                 f"{place}: no Dask scheduler with workers answers ({error}); start what is missing and try again"
             ) from None
         try:
-            yield Dask(client)
+            yield DaskExecutor(client)
         except KilledWorker as error:
             raise UserError(f"{error}; more engine.memory, or smaller files, may help") from None
         except (CancelledError, ClosedClientError):
             raise UserError(f"{settings.scheduler}: the Dask scheduler has gone; start it and run again") from None
 
 
-class Local:
+class LocalExecutor:
     """One item after the other, in this process."""
 
     def map(self, function: Callable[[T], R], items: Iterable[T]) -> list[R]:
@@ -91,7 +91,7 @@ class Local:
         return reduce(merge, (function(item) for item in items))
 
 
-class Dask:
+class DaskExecutor:
     """As many items at a time as a cluster has workers."""
 
     def __init__(self, client: Any) -> None:
@@ -125,7 +125,7 @@ class Dask:
         """Show how many are done; let go of each, so that its worker may forget what has been merged."""
         from distributed import as_completed
 
-        with bar(total=len(futures), unit=" partitions", leave=False) as shown:
+        with progress_bar(total=len(futures), unit=" partitions", leave=False) as shown:
             for future in as_completed(list(futures)):
                 futures.remove(future)
                 shown.update()

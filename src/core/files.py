@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from filelock import FileLock, Timeout
+from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
 
 from src.core.errors import UserError
 
@@ -20,7 +22,7 @@ FORMULA_SIGNS = ("=", "+", "-", "@", "\t", "\r")
 
 
 @contextmanager
-def replacing(path: Path) -> Iterator[Path]:
+def atomic_write(path: Path) -> Iterator[Path]:
     """Give a path beside `path` to write a file or folder to; rename it when the block ends well.
 
     On any exception what was written aside is removed and `path` stays as it was.
@@ -28,14 +30,14 @@ def replacing(path: Path) -> Iterator[Path]:
     path.parent.mkdir(parents=True, exist_ok=True)
     for left_by_a_killed_run in path.parent.glob(f".{path.name}.*.partial"):
         _remove(left_by_a_killed_run)
-    aside = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
-        yield aside
+        yield temporary
         if path.is_dir():
             _remove(path)
-        aside.replace(path)
+        temporary.replace(path)
     finally:
-        _remove(aside)
+        _remove(temporary)
 
 
 @contextmanager
@@ -75,15 +77,15 @@ def resumable_parts(path: Path, work: str, resume: bool, keep: bool = False, wai
 
 def write_json(path: Path, value: Any) -> None:
     """Write `value` as readable JSON with sorted keys and a final newline: same value, same bytes."""
-    with replacing(path) as aside:
+    with atomic_write(path) as temporary:
         text = json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False, allow_nan=False)
-        aside.write_text(text + "\n", encoding="utf-8", newline="\n")
+        temporary.write_text(text + "\n", encoding="utf-8", newline="\n")
 
 
 def write_csv(path: Path, table: "pd.DataFrame") -> None:
     """Write a table with text in quotes and \\n at its line ends on every platform."""
-    with replacing(path) as aside:
-        table.to_csv(aside, index=False, quoting=csv.QUOTE_NONNUMERIC, lineterminator="\n")
+    with atomic_write(path) as temporary:
+        table.to_csv(temporary, index=False, quoting=csv.QUOTE_NONNUMERIC, lineterminator="\n")
 
 
 def spreadsheet_safe(cell: Any) -> Any:
@@ -92,6 +94,18 @@ def spreadsheet_safe(cell: Any) -> Any:
     Source: OWASP, CSV Injection, https://owasp.org/www-community/attacks/CSV_Injection
     """
     return f"'{cell}" if isinstance(cell, str) and cell.startswith(FORMULA_SIGNS) else cell
+
+
+def parse_yaml(text: str, name: str) -> Any:
+    """Parse YAML text safely: it can only hold plain values, and 1e-3 is a number.
+
+    Raises:
+        UserError: the text is not YAML; the message names `name`.
+    """
+    try:
+        return YAML(typ="safe", pure=True).load(text)
+    except YAMLError as error:
+        raise UserError(f"{name}: not valid YAML: {error}") from None
 
 
 def read_json(path: Path) -> Any:

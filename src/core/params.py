@@ -5,13 +5,12 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
-from ruamel.yaml import YAML
-from ruamel.yaml.error import YAMLError
 
 from src.core.errors import UserError
+from src.core.files import parse_yaml
 
 Language = Literal["english", "german", "french", "spanish"]
-Decision = Literal["most_probable", "prior_corrected", "least_distance"]
+Decision = Literal["argmax", "balanced", "posterior_median"]
 Cell = Literal["lstm", "gru", "rnn"]
 Share = Annotated[float, Field(ge=0, lt=1)]
 Count = Annotated[int, Field(ge=1)]
@@ -57,7 +56,7 @@ class Synthesize(Section):
 class Prepare(Section):
     valid_share: Share
     test_share: Share
-    salt: str
+    split_salt: str
     max_rejected: Annotated[float, Field(ge=0, le=1)]
 
     @model_validator(mode="after")
@@ -80,7 +79,7 @@ class Clean(Section):
 
 class Encode(Section):
     min_count: Count
-    max_words: Count
+    vocabulary_size: Count
     max_length: Count
 
 
@@ -93,32 +92,32 @@ class Resample(Section):
 
 class Model(Section):
     cell: Cell
-    embedding: Count
-    hidden: Count
-    layers: Count
-    directions: Literal[1, 2]
+    embedding_dim: Count
+    hidden_size: Count
+    num_layers: Count
+    bidirectional: bool
     pooling: Literal["max_mean", "max", "mean", "last"]
     dropout: Share
     word_dropout: Share
-    wide: bool
+    bag_of_words: bool
 
 
-class Loop(Section):
+class TrainingLoop(Section):
     """What every training has."""
 
     patience: Count
     batch_size: Count
     lr: Annotated[float, Field(gt=0)]
     weight_decay: Annotated[float, Field(ge=0)]
-    warmup: Annotated[float, Field(gt=0, lt=1)]
-    clip: Annotated[float, Field(gt=0)]
+    warmup_ratio: Annotated[float, Field(gt=0, lt=1)]
+    max_grad_norm: Annotated[float, Field(gt=0)]
     precision: Literal["float32", "bfloat16"]
     checkpoint_steps: Count
     resume: bool
     epochs: Annotated[int, Field(ge=0)]
 
 
-class Pretrain(Loop):
+class Pretrain(TrainingLoop):
     dropout: Share
     word_dropout: Share
     softmax_words: Count
@@ -126,7 +125,7 @@ class Pretrain(Loop):
     vectors_path: Annotated[str, Field(min_length=1)]
 
 
-class Train(Loop):
+class Train(TrainingLoop):
     epochs: Count
     threads: Count
     processes: Count
@@ -137,7 +136,7 @@ class Train(Loop):
 class Baseline(Section):
     ngrams: Count
     min_count: Count
-    strengths: Annotated[list[Annotated[float, Field(gt=0)]], Field(min_length=1)]
+    C: Annotated[list[Annotated[float, Field(gt=0)]], Field(min_length=1)]
 
 
 class Evaluate(Section):
@@ -178,13 +177,12 @@ def read_params(path: Path) -> Params:
         UserError: names the file and every key that is unknown, missing, of a wrong type or out of range.
     """
     try:
-        raw = YAML(typ="safe", pure=True).load(path.read_text(encoding="utf-8"))
+        text = path.read_text(encoding="utf-8")
     except FileNotFoundError:
         raise UserError(f"{path}: no such file; run from the root of the repository") from None
-    except (YAMLError, UnicodeDecodeError) as error:
-        reason = " ".join(str(error).split())
-        raise UserError(f"{path}: not valid YAML: {reason}") from None
-    return check_params(raw, str(path))
+    except UnicodeDecodeError as error:
+        raise UserError(f"{path}: not valid UTF-8: {error}; save it as UTF-8") from None
+    return check_params(parse_yaml(text, str(path)), str(path))
 
 
 def check_params(raw: Any, name: str) -> Params:

@@ -7,6 +7,6 @@ from typing import Any
 from tqdm import tqdm
 
 
-def bar(things: Iterable[Any] | None = None, **looks: Any) -> Any:
+def progress_bar(things: Iterable[Any] | None = None, **looks: Any) -> Any:
     """Give a bar of tqdm; none where there is no terminal, nor in a worker, whose terminal is that of the engine."""
     return tqdm(things, disable=True if parent_process() else None, **looks)

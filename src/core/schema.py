@@ -6,7 +6,9 @@ from typing import Any
 
 STARS = (1, 2, 3, 4, 5)
 SPLITS = ("train", "valid", "test")
-TRUTH = ("true_p1", "true_p2", "true_p3", "true_p4", "true_p5")
+PROBABILITIES = tuple(f"p{star}" for star in STARS)
+"""Columns that hold the predicted P(stars | text)."""
+TRUE_PROBABILITIES = tuple(f"true_{name}" for name in PROBABILITIES)
 """Columns that hold the true P(stars | text) of a generated corpus; read where all five are there."""
 
 

@@ -14,7 +14,7 @@ from hashlib import blake2b
 from random import Random
 from typing import Any, NamedTuple, TypeVar
 
-from src.core.schema import TRUTH, same_text
+from src.core.schema import TRUE_PROBABILITIES, same_text
 
 LEVELS = (2, 1, -1, -2)
 Clauses = Mapping[str, Any]
@@ -94,7 +94,7 @@ def synthesize(clauses: Clauses, reviews: int, seed: int) -> Iterator[dict[str, 
         chance = random.random()
         if chance < BLANK_SHARE:
             text = ""
-        review = {"content": text, "score": stars, **dict(zip(TRUTH, probabilities, strict=True))}
+        review = {"content": text, "score": stars, **dict(zip(TRUE_PROBABILITIES, probabilities, strict=True))}
         if last and BLANK_SHARE < chance < BLANK_SHARE + REPEAT_SHARE:
             review = last
         last = review

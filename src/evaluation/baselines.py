@@ -9,7 +9,7 @@ from sklearn.linear_model import LogisticRegression
 
 from src.core.errors import UserError
 from src.core.params import Baseline
-from src.evaluation.metrics import outcome
+from src.evaluation.metrics import prediction_result
 
 
 class Texts(NamedTuple):
@@ -49,10 +49,10 @@ def logistic_regressions(
     held_out, unseen = vectorizer.transform(valid.texts), vectorizer.transform(test)
     for name, weight in (("tfidf", None), ("tfidf_balanced", "balanced")):
         best_loss, best, best_strength = np.inf, np.empty(0), 0.0
-        for strength in settings.strengths:
+        for strength in settings.C:
             model = LogisticRegression(C=strength, class_weight=weight, max_iter=1000).fit(seen, train.labels)
             held_out_probabilities = _spread(model, model.predict_proba(held_out), classes)
-            loss = float(outcome(held_out_probabilities, valid.labels).loss.mean())
+            loss = float(prediction_result(held_out_probabilities, valid.labels).loss.mean())
             if loss < best_loss:
                 best_loss, best_strength = loss, strength
                 best = _spread(model, model.predict_proba(unseen), classes)

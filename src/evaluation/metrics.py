@@ -8,7 +8,7 @@ import numpy as np
 SMALLEST = np.finfo(np.float64).tiny
 
 
-class Outcome(NamedTuple):
+class PredictionResult(NamedTuple):
     """What the metrics of a review need.
 
     labels, predicted: int [reviews], the true and the predicted class. loss: float [reviews], -log of the true class's
@@ -21,7 +21,9 @@ class Outcome(NamedTuple):
     confidence: np.ndarray
 
 
-def outcome(probabilities: np.ndarray, labels: np.ndarray, predicted: np.ndarray | None = None) -> Outcome:
+def prediction_result(
+    probabilities: np.ndarray, labels: np.ndarray, predicted: np.ndarray | None = None
+) -> PredictionResult:
     """Compare probabilities, float [reviews, classes], and the classes predicted from them with labels, int [reviews].
 
     Without `predicted` that is the most probable class.
@@ -30,7 +32,7 @@ def outcome(probabilities: np.ndarray, labels: np.ndarray, predicted: np.ndarray
         predicted = probabilities.argmax(axis=1)
     reviews = np.arange(len(labels))
     loss = -np.log(np.maximum(probabilities[reviews, labels], SMALLEST))
-    return Outcome(labels, predicted, loss, probabilities[reviews, predicted])
+    return PredictionResult(labels, predicted, loss, probabilities[reviews, predicted])
 
 
 def confusion(labels: np.ndarray, predicted: np.ndarray, classes: int) -> np.ndarray:
@@ -72,7 +74,7 @@ def mean_absolute_error(counts: np.ndarray) -> float:
     return float((np.abs(place[:, None] - place) * counts).sum() / counts.sum())
 
 
-def reliability(result: Outcome, bins: int) -> list[tuple[float, float, int]]:
+def reliability(result: PredictionResult, bins: int) -> list[tuple[float, float, int]]:
     """Mean confidence, accuracy and count of each equal-width bin of the confidence that holds a review."""
     place = np.minimum((result.confidence * bins).astype(int), bins - 1)
     counts = np.bincount(place, minlength=bins)
@@ -81,7 +83,7 @@ def reliability(result: Outcome, bins: int) -> list[tuple[float, float, int]]:
     return [(confidence[i] / counts[i], right[i] / counts[i], int(counts[i])) for i in np.flatnonzero(counts)]
 
 
-def expected_calibration_error(result: Outcome, bins: int) -> float:
+def expected_calibration_error(result: PredictionResult, bins: int) -> float:
     """Mean distance between confidence and accuracy over the bins.
 
     Source: Guo, Pleiss, Sun and Weinberger, ICML 2017, equation 3.
@@ -90,7 +92,7 @@ def expected_calibration_error(result: Outcome, bins: int) -> float:
     return sum(count * abs(confidence - right) for confidence, right, count in table) / len(result.labels)
 
 
-def scores(result: Outcome, classes: int, bins: int) -> dict[str, float]:
+def scores(result: PredictionResult, classes: int, bins: int) -> dict[str, float]:
     """Every metric of one set of predictions."""
     counts = confusion(result.labels, result.predicted, classes)
     return {
@@ -104,29 +106,29 @@ def scores(result: Outcome, classes: int, bins: int) -> dict[str, float]:
 
 
 def intervals(
-    measure: Callable[[Outcome], dict[str, float]], result: Outcome, resamples: int, seed: int
+    measure: Callable[[PredictionResult], dict[str, float]], result: PredictionResult, resamples: int, seed: int
 ) -> dict[str, tuple[float, float]]:
     """95 % percentile bootstrap interval of each metric over the reviews.
 
     Source: Efron and Tibshirani, An Introduction to the Bootstrap (1993), p. 170.
     """
-    drawn = [measure(part_of(result, rows)) for rows in draws(len(result.labels), resamples, seed)]
-    return {name: middle(np.array([scores[name] for scores in drawn])) for name in drawn[0]}
+    drawn = [measure(select_reviews(result, rows)) for rows in bootstrap_samples(len(result.labels), resamples, seed)]
+    return {name: percentile_interval(np.array([scores[name] for scores in drawn])) for name in drawn[0]}
 
 
-def draws(reviews: int, resamples: int, seed: int) -> Iterator[np.ndarray]:
+def bootstrap_samples(reviews: int, resamples: int, seed: int) -> Iterator[np.ndarray]:
     """Draw as many reviews as there are with replacement, again and again: int64 [reviews] each time."""
     random = np.random.default_rng(seed)
     for _ in range(resamples):
         yield random.integers(reviews, size=reviews)
 
 
-def part_of(result: Outcome, rows: np.ndarray) -> Outcome:
+def select_reviews(result: PredictionResult, rows: np.ndarray) -> PredictionResult:
     """The outcome of some reviews."""
-    return Outcome(*(values[rows] for values in result))
+    return PredictionResult(*(values[rows] for values in result))
 
 
-def middle(values: np.ndarray) -> tuple[float, float]:
+def percentile_interval(values: np.ndarray) -> tuple[float, float]:
     """The ends of the middle 95 % of some values."""
     low, high = np.quantile(values, [0.025, 0.975])
     return float(low), float(high)

@@ -5,16 +5,16 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import pandas as pd
 
-from src.evaluation.metrics import Outcome, draws, middle, part_of
+from src.evaluation.metrics import PredictionResult, bootstrap_samples, percentile_interval, select_reviews
 
 LEVEL = 0.05
 """How often a difference may be called real where there is none, all metrics together."""
 
-Measure = Callable[[Outcome], dict[str, float]]
+Measure = Callable[[PredictionResult], dict[str, float]]
 
 
 def paired_draws(
-    measure: Measure, ones: Sequence[Outcome], others: Sequence[Outcome], resamples: int, seed: int
+    measure: Measure, ones: Sequence[PredictionResult], others: Sequence[PredictionResult], resamples: int, seed: int
 ) -> dict[str, np.ndarray]:
     """Draw reviews again and again; give how much more `others` have than `ones` each time, float [resamples] a metric.
 
@@ -23,15 +23,15 @@ def paired_draws(
     Source: Koehn, Statistical Significance Tests for Machine Translation Evaluation, EMNLP 2004, section 5.
     """
     gaps = [
-        _means(measure, [part_of(other, rows) for other in others])
-        - _means(measure, [part_of(one, rows) for one in ones])
-        for rows in draws(len(ones[0].labels), resamples, seed)
+        _means(measure, [select_reviews(other, rows) for other in others])
+        - _means(measure, [select_reviews(one, rows) for one in ones])
+        for rows in bootstrap_samples(len(ones[0].labels), resamples, seed)
     ]
     return dict(zip(measure(ones[0]), np.transpose(gaps), strict=True))
 
 
 def compare(
-    measure: Measure, ones: Sequence[Outcome], others: Sequence[Outcome], resamples: int, seed: int
+    measure: Measure, ones: Sequence[PredictionResult], others: Sequence[PredictionResult], resamples: int, seed: int
 ) -> pd.DataFrame:
     """Compare the trainings of one setting with those of another on the same reviews, metric by metric.
 
@@ -51,7 +51,7 @@ def compare(
         gaps = gaps + _luck_of_training(there, resamples, random) - _luck_of_training(here, resamples, random)
         tail = (min((gaps <= 0).sum(), (gaps >= 0).sum()) + 1) / (resamples + 1)
         means = here.mean(), there.mean()
-        lines.append((metric, *means, means[1] - means[0], *middle(gaps), min(2 * tail, 1.0)))
+        lines.append((metric, *means, means[1] - means[0], *percentile_interval(gaps), min(2 * tail, 1.0)))
     columns = ["metric", "first", "second", "difference", "low", "high", "p"]
     table = pd.DataFrame(lines, columns=columns).set_index("metric")
     return table.assign(different=holm(table.p.to_numpy()) < LEVEL)
@@ -80,7 +80,7 @@ def changed_reviews(ones: pd.DataFrame, others: pd.DataFrame) -> pd.DataFrame:
     return changed.iloc[np.argsort(-changed.gain.abs().to_numpy(), kind="stable")]
 
 
-def by_class(classes: pd.Series, ones: Sequence[Outcome], others: Sequence[Outcome]) -> pd.DataFrame:
+def by_class(classes: pd.Series, ones: Sequence[PredictionResult], others: Sequence[PredictionResult]) -> pd.DataFrame:
     """Accuracy and MAE (in stars) of both on each class of reviews, and their number; (name, of which) are columns."""
     table = pd.DataFrame({("reviews", ""): classes.value_counts(sort=False)}).sort_index()
     for name, score in (("accuracy", _right), ("mae", _distance)):
@@ -94,15 +94,15 @@ def by_class(classes: pd.Series, ones: Sequence[Outcome], others: Sequence[Outco
     return table[table["reviews"] > 0]
 
 
-def _right(result: Outcome) -> np.ndarray:
+def _right(result: PredictionResult) -> np.ndarray:
     return result.labels == result.predicted
 
 
-def _distance(result: Outcome) -> np.ndarray:
+def _distance(result: PredictionResult) -> np.ndarray:
     return np.abs(result.labels - result.predicted)
 
 
-def _means(measure: Measure, results: Sequence[Outcome]) -> np.ndarray:
+def _means(measure: Measure, results: Sequence[PredictionResult]) -> np.ndarray:
     return np.mean([list(measure(result).values()) for result in results], axis=0)
 
 

@@ -6,7 +6,7 @@ from itertools import pairwise
 import numpy as np
 import pandas as pd
 
-from src.evaluation.metrics import Outcome
+from src.evaluation.metrics import PredictionResult
 
 LENGTHS = (1, 6, 11, 21, 51)
 """Words with which a class of lengths begins."""
@@ -42,7 +42,7 @@ def column_classes(values: pd.Series) -> pd.Series:
     return pd.Series(pd.Categorical(names, order, ordered=True)).cat.remove_unused_categories()
 
 
-def slice_table(slices: dict[str, pd.Series], result: Outcome, stars: list[int]) -> pd.DataFrame:
+def slice_table(slices: dict[str, pd.Series], result: PredictionResult, stars: list[int]) -> pd.DataFrame:
     """Score each class of each slice.
 
     Returns the columns slice, value, reviews, rating and predicted (mean stars), accuracy, mae and log_loss.

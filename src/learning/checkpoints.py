@@ -13,8 +13,11 @@ from safetensors import safe_open
 from safetensors.torch import save
 from torch import Tensor
 
-from src.core.files import replacing
-from src.learning.distributed import is_first, wait
+from src.core.files import atomic_write
+from src.learning.distributed import barrier, is_main_process
+
+# In the main repository also for an experiment that runs in a folder of its own, so that it can be resumed too.
+CHECKPOINTS = Path(os.environ.get("DVC_ROOT", ".")) / ".checkpoints"
 
 
 class Checkpoint:
@@ -25,7 +28,7 @@ class Checkpoint:
 
     def save(self, tensors: dict[str, Tensor], numbers: Mapping[str, Any]) -> None:
         """Write tensors, and numbers that JSON can hold."""
-        with replacing(self.path) as aside, aside.open("wb") as file:
+        with atomic_write(self.path) as temporary, temporary.open("wb") as file:
             file.write(save(tensors, {"numbers": json.dumps(numbers)}))
             os.fsync(file.fileno())
 
@@ -50,13 +53,13 @@ def resumable(folder: Path, resume: bool) -> Iterator[Checkpoint]:
     share the folder too, on several machines by a file system that all see; the first one holds it for all.
     """
     checkpoint = Checkpoint(folder / "checkpoint.safetensors")
-    with _held(folder) if is_first() else nullcontext():
-        if is_first() and not resume:
+    with _held(folder) if is_main_process() else nullcontext():
+        if is_main_process() and not resume:
             checkpoint.forget()
-        wait()
+        barrier()
         yield checkpoint
-        wait()  # the last rank may only now have read it
-        if is_first():
+        barrier()  # the last rank may only now have read it
+        if is_main_process():
             checkpoint.forget()
 
 

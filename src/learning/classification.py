@@ -7,20 +7,25 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from src.evaluation.metrics import confusion, macro_f1, outcome
-from src.learning.distributed import rank, total, world
+from src.evaluation.metrics import confusion, macro_f1, prediction_result
+from src.learning.distributed import all_reduce, rank, world_size
 from src.learning.model import ReviewModel
 from src.learning.training import to_device, to_tensors
-from src.text.encoded import Reviews, batches_by_length
+from src.text.encoded import EncodedReviews, batches_by_length
 
-READING_BATCH = 256
+EVALUATION_BATCH = 256
 
 
-class Rating:
+class ClassificationTask:
     """Learn the stars of `rows` of some reviews by cross-entropy; measure on others. A Task of training."""
 
     def __init__(
-        self, model: ReviewModel, reviews: Reviews, rows: np.ndarray, valid: Reviews, log_prior_shift: np.ndarray
+        self,
+        model: ReviewModel,
+        reviews: EncodedReviews,
+        rows: np.ndarray,
+        valid: EncodedReviews,
+        log_prior_shift: np.ndarray,
     ) -> None:
         self.network = model
         self.reviews, self.rows, self.valid = reviews, rows, valid
@@ -33,18 +38,18 @@ class Rating:
         logits = self.network(*to_tensors(self.reviews, rows, self.device)).float()
         return functional.cross_entropy(logits, labels), len(rows)
 
-    def measure(self) -> dict[str, float]:
+    def validate(self) -> dict[str, float]:
         """Loss, and macro F1 of the most probable stars, on the validation split, for the prior the shift leads to."""
         classes = len(self.log_prior_shift)
         loss, counts = 0.0, np.zeros((classes, classes), np.int64)
         for part in self.valid.parts():
-            result = outcome(predict(self.network, part, self.log_prior_shift), part.labels)
+            result = prediction_result(predict(self.network, part, self.log_prior_shift), part.labels)
             loss += float(result.loss.sum())
             counts += confusion(result.labels, result.predicted, classes)
         return {"valid/loss": loss / len(self.valid.labels), "valid/macro_f1": macro_f1(counts)}
 
 
-def predict(model: ReviewModel, reviews: Reviews, log_prior_shift: np.ndarray) -> np.ndarray:
+def predict(model: ReviewModel, reviews: EncodedReviews, log_prior_shift: np.ndarray) -> np.ndarray:
     """Give the probabilities of each class, float64 [reviews, classes], for the prior that the shift leads to.
 
     Each rank computes some of the batches and has all probabilities in the end, to the bit those of one process alone:
@@ -55,7 +60,7 @@ def predict(model: ReviewModel, reviews: Reviews, log_prior_shift: np.ndarray) -
     model.eval()
     probabilities = np.zeros((len(reviews.labels), len(log_prior_shift)))
     with torch.inference_mode():
-        for batch in islice(batches_by_length(reviews.lengths, READING_BATCH), rank(), None, world()):
+        for batch in islice(batches_by_length(reviews.lengths, EVALUATION_BATCH), rank(), None, world_size()):
             logits = model(*to_tensors(reviews, batch, device)).cpu().double()
             probabilities[batch] = functional.softmax(logits + shift, dim=1).numpy()
-    return total(torch.from_numpy(probabilities)).numpy()
+    return all_reduce(torch.from_numpy(probabilities)).numpy()

@@ -17,7 +17,7 @@ from torch.distributed.rendezvous import rendezvous
 
 from src.core.errors import UserError
 
-PATIENCE = timedelta(days=1)
+GROUP_TIMEOUT = timedelta(days=1)
 """How long a rank waits for the others, the first of which may wait for the same training to end elsewhere."""
 
 
@@ -32,7 +32,7 @@ def local_rank() -> int:
 
 
 @contextmanager
-def group(device: torch.device) -> Iterator[None]:
+def process_group(device: torch.device) -> Iterator[None]:
     """Work together with the other ranks within the block; alone where torchrun did not start this process.
 
     Raises:
@@ -51,14 +51,14 @@ def group(device: torch.device) -> Iterator[None]:
         if device.type == "cuda":
             torch.cuda.set_device(device)
             backend = "cpu:gloo,cuda:nccl"  # by where a tensor lies
-        dist.init_process_group(backend, timeout=PATIENCE, store=store, rank=number, world_size=count)
+        dist.init_process_group(backend, timeout=GROUP_TIMEOUT, store=store, rank=number, world_size=count)
     try:
         yield
     finally:
         dist.destroy_process_group()
 
 
-def world() -> int:
+def world_size() -> int:
     """How many ranks there are."""
     return dist.get_world_size() if dist.is_initialized() else 1
 
@@ -68,41 +68,41 @@ def rank() -> int:
     return dist.get_rank() if dist.is_initialized() else 0
 
 
-def is_first() -> bool:
+def is_main_process() -> bool:
     """Whether this rank is the one that prints and writes files."""
     return rank() == 0
 
 
-def total(values: Tensor) -> Tensor:
+def all_reduce(values: Tensor) -> Tensor:
     """The sum over all ranks, which takes the place of `values`: the same bits on each of them."""
-    if world() > 1:
+    if world_size() > 1:
         with _reaching_the_others():
             dist.all_reduce(values)
     return values
 
 
-def everyones(values: Tensor) -> Tensor:
+def all_gather(values: Tensor) -> Tensor:
     """The values of each rank, [ranks, ...], in ordinary memory."""
     found = [values.cpu()]
-    if world() > 1:
-        found = [torch.empty_like(found[0]) for _ in range(world())]
+    if world_size() > 1:
+        found = [torch.empty_like(found[0]) for _ in range(world_size())]
         with _reaching_the_others():
             dist.all_gather(found, values.cpu())
     return torch.stack(found)
 
 
-def wait() -> None:
+def barrier() -> None:
     """Wait until all ranks are here."""
-    total(torch.zeros(1))
+    all_reduce(torch.zeros(1))
 
 
 def sum_gradients(parameters: Iterable[nn.Parameter]) -> None:
     """Give each parameter the sum of its gradients on all ranks; a rank without gradients adds nothing."""
-    if world() == 1:
+    if world_size() == 1:
         return
     weights = list(parameters)
     own = [torch.zeros_like(weight) if weight.grad is None else weight.grad for weight in weights]
-    summed = total(torch.cat([gradient.flatten() for gradient in own]))
+    summed = all_reduce(torch.cat([gradient.flatten() for gradient in own]))
     for weight, gradient in zip(weights, summed.split([weight.numel() for weight in weights]), strict=True):
         weight.grad = gradient.view_as(weight)
 

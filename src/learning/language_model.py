@@ -14,13 +14,13 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from src.core.params import Pretrain
-from src.learning.model import Dropout, hide_words, make_embedding, reverse
+from src.learning.model import Dropout, drop_words, make_embedding, reverse
 from src.learning.training import to_tensors
-from src.text.encoded import Reviews, batches_by_length
+from src.text.encoded import EncodedReviews, batches_by_length
 from src.text.vocabulary import PADDING
 
-READING_BATCH = 32
-AT_ONCE = 4096  # next words for which the logits of all words are held: 330 MB at 20,000 words
+EVALUATION_BATCH = 32
+LOGITS_AT_ONCE = 4096  # next words for which the logits of all words are held: 330 MB at 20,000 words
 
 
 class LanguageModel(nn.Module):
@@ -46,13 +46,13 @@ class LanguageModel(nn.Module):
         """
         states, following = [], []
         for reader, read in zip(self.readers, (ids, reverse(ids[:, :, None], lengths)[:, :, 0]), strict=True):
-            seen = hide_words(read, self.settings.word_dropout) if self.training else read
+            seen = drop_words(read, self.settings.word_dropout) if self.training else read
             there = read[:, 1:] != PADDING
             states.append(self.dropout(reader(self.dropout(self.embedding(seen)))[0][:, :-1])[there])
             following.append(read[:, 1:][there])
-        return self._surprise(torch.cat(states), torch.cat(following))
+        return self._nll(torch.cat(states), torch.cat(following))
 
-    def _surprise(self, states: Tensor, following: Tensor) -> Tensor:
+    def _nll(self, states: Tensor, following: Tensor) -> Tensor:
         """Cross-entropy of the softmax over all words; while a large vocabulary is learnt, over some of them.
 
         Those are the words that follow in this batch and others, drawn at random, that stand for all the rest: the
@@ -62,8 +62,8 @@ class LanguageModel(nn.Module):
         """
         words = len(self.bias)
         if not self.training or words <= self.settings.softmax_words:
-            parts = zip(states.split(AT_ONCE), following.split(AT_ONCE), strict=True)
-            return torch.cat([self._full_surprise(*part) for part in parts])
+            parts = zip(states.split(LOGITS_AT_ONCE), following.split(LOGITS_AT_ONCE), strict=True)
+            return torch.cat([self._full_nll(*part) for part in parts])
         present = torch.zeros(words, dtype=torch.bool, device=following.device)
         present[following] = True
         rest = torch.nonzero(~present)[:, 0]
@@ -75,15 +75,15 @@ class LanguageModel(nn.Module):
         logits = functional.linear(states, self.embedding(candidates), self.bias[candidates] + stands_for)
         return functional.cross_entropy(logits.float(), places, reduction="none")
 
-    def _full_surprise(self, states: Tensor, following: Tensor) -> Tensor:
+    def _full_nll(self, states: Tensor, following: Tensor) -> Tensor:
         logits = functional.linear(states, self.embedding.weight, self.bias)
         return functional.cross_entropy(logits.float(), following, reduction="none")
 
 
-class Language:
+class LanguageModelTask:
     """Learn the next word of some reviews; measure on others. A Task of training."""
 
-    def __init__(self, network: LanguageModel, reviews: Reviews, valid: Reviews) -> None:
+    def __init__(self, network: LanguageModel, reviews: EncodedReviews, valid: EncodedReviews) -> None:
         self.network = network
         self.reviews, self.valid = reviews, valid
         # Without a next word to measure on no epoch is better than another, and there is nothing to do.
@@ -92,22 +92,22 @@ class Language:
 
     def loss(self, rows: np.ndarray) -> tuple[Tensor, int]:
         """The mean of -log of the probability of each next word, and the number of words."""
-        surprise = self.network(*to_tensors(self.reviews, rows, self.device))
-        return surprise.mean(), len(surprise)
+        nll = self.network(*to_tensors(self.reviews, rows, self.device))
+        return nll.mean(), len(nll)
 
-    def measure(self) -> dict[str, float]:
+    def validate(self) -> dict[str, float]:
         """The same on the validation split."""
         total, words = 0.0, 0
         self.network.eval()
         with torch.inference_mode():
             for part in self.valid.parts():
-                for batch in batches_by_length(part.lengths, READING_BATCH):
-                    surprise = self.network(*to_tensors(part, batch, self.device))
-                    total, words = total + surprise.sum().item(), words + len(surprise)
+                for batch in batches_by_length(part.lengths, EVALUATION_BATCH):
+                    nll = self.network(*to_tensors(part, batch, self.device))
+                    total, words = total + nll.sum().item(), words + len(nll)
         return {"valid/loss": total / words}
 
 
-def _with_a_next_word(reviews: Reviews) -> np.ndarray:
+def _with_a_next_word(reviews: EncodedReviews) -> np.ndarray:
     """The rows of two words and more, int64, sorted."""
     found, start = [np.zeros(0, np.int64)], 0
     for part in reviews.parts():

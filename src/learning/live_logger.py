@@ -7,7 +7,7 @@ from dvclive import Live
 from src.learning.training import Epoch
 
 
-class Curves(Live):  # type: ignore[misc]
+class LiveLogger(Live):  # type: ignore[misc]
     """A Live that writes the curves to <folder>/metrics/**/*.tsv and the last epoch's figures to `summary`.
 
     The stage replaces that summary by the best epoch's figures.

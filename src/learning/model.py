@@ -1,11 +1,14 @@
 """The recurrent network that reads a review."""
 
 from collections.abc import Callable, Mapping
+from pathlib import Path
 
 import numpy as np
 import torch
+from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
+from src.core.files import read_json, write_json
 from src.core.params import Cell, Model
 from src.text.vocabulary import PADDING, UNKNOWN
 
@@ -28,35 +31,35 @@ class ReviewModel(nn.Module):
         super().__init__()
         self.settings = settings
         cell = CELLS[settings.cell]
-        width = settings.directions * settings.hidden
-        inputs = [settings.embedding] + [width] * (settings.layers - 1)
-        self.embedding = make_embedding(words, settings.embedding)
-        self.forwards = nn.ModuleList(cell(size, settings.hidden, batch_first=True) for size in inputs)
-        if settings.directions == 2:
-            self.backwards = nn.ModuleList(cell(size, settings.hidden, batch_first=True) for size in inputs)
+        width = settings.hidden_size * (2 if settings.bidirectional else 1)
+        inputs = [settings.embedding_dim] + [width] * (settings.num_layers - 1)
+        self.embedding = make_embedding(words, settings.embedding_dim)
+        self.forwards = nn.ModuleList(cell(size, settings.hidden_size, batch_first=True) for size in inputs)
+        if settings.bidirectional:
+            self.backwards = nn.ModuleList(cell(size, settings.hidden_size, batch_first=True) for size in inputs)
         self.dropout = Dropout(settings.dropout)
         self.output = nn.Linear(width * (2 if settings.pooling == "max_mean" else 1), classes)
-        if settings.wide:
+        if settings.bag_of_words:
             self.wide = nn.Embedding(words, classes, padding_idx=PADDING, _weight=torch.zeros(words, classes))
 
     def forward(self, ids: Tensor, lengths: Tensor) -> Tensor:
         """From ids int64 [batch, words], padded on the right, and lengths int64 [batch] to logits [batch, classes]."""
         if self.training:
-            ids = hide_words(ids, self.settings.word_dropout)
+            ids = drop_words(ids, self.settings.word_dropout)
         states = self.dropout(self.embedding(ids))
         for layer, forward in enumerate(self.forwards):
             if layer:
                 states = self.dropout(states)
-                if self.settings.directions == 2:
+                if self.settings.bidirectional:
                     ahead, back = states.chunk(2, dim=2)
                     states = torch.cat([ahead, reverse(back, lengths)], dim=2)
             ahead = forward(states)[0]
-            if self.settings.directions == 2:
+            if self.settings.bidirectional:
                 back = self.backwards[layer](reverse(states, lengths))[0]
                 ahead = torch.cat([ahead, back], dim=2)
             states = ahead
         logits: Tensor = self.output(self.dropout(self._pool(states, lengths)))
-        if self.settings.wide:
+        if self.settings.bag_of_words:
             # No sqrt: MKL's begins with an instruction, rsqrtps, that Intel and AMD round differently.
             logits = logits + WIDE_SCALE * self.wide(ids).sum(dim=1) * lengths[:, None].rsqrt()
         return logits
@@ -71,6 +74,21 @@ class ReviewModel(nn.Module):
             return largest
         mean = ((real / lengths[:, None])[:, None] @ states)[:, 0]
         return mean if self.settings.pooling == "mean" else torch.cat([largest, mean], dim=1)
+
+
+def save_model(folder: Path, model: ReviewModel) -> None:
+    """Write the weights as safetensors, and beside them what `load_model` needs to build the network."""
+    weights = {name: values.cpu() for name, values in model.state_dict().items()}
+    (folder / "model.safetensors").write_bytes(save(weights))
+    write_json(folder / "model.json", {"model": model.settings.model_dump(), "words": len(model.embedding.weight)})
+
+
+def load_model(folder: Path, classes: int) -> ReviewModel:
+    """Build the network that `save_model` wrote, on the CPU."""
+    description = read_json(folder / "model.json")
+    model = ReviewModel(Model(**description["model"]), description["words"], classes)
+    model.load_state_dict(load_file(folder / "model.safetensors"))
+    return model
 
 
 class Dropout(nn.Dropout):
@@ -89,7 +107,7 @@ def make_embedding(words: int, size: int) -> nn.Embedding:
     return embedding
 
 
-def start_from(embedding: nn.Embedding, vectors: Mapping[int, np.ndarray]) -> None:
+def initialize_embedding(embedding: nn.Embedding, vectors: Mapping[int, np.ndarray]) -> None:
     """Put vectors, float [size], in the place of the random numbers of some words, scaled to be as large."""
     if vectors:
         values = np.stack(list(vectors.values()))
@@ -98,7 +116,7 @@ def start_from(embedding: nn.Embedding, vectors: Mapping[int, np.ndarray]) -> No
             embedding.weight[list(vectors)] = torch.from_numpy(values * (EMBEDDING_SPREAD / spread)).float()
 
 
-def hide_words(ids: Tensor, share: float) -> Tensor:
+def drop_words(ids: Tensor, share: float) -> Tensor:
     """Make a share of the words unknown, as the words of tomorrow's reviews will be."""
     hidden = torch.rand(ids.shape, device=ids.device) < share
     return ids.masked_fill(hidden & (ids != PADDING), UNKNOWN)

@@ -13,18 +13,27 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from src.core.errors import UserError
-from src.core.params import Loop
+from src.core.params import TrainingLoop
 from src.core.seeds import seed_for
 from src.learning.checkpoints import Checkpoint
-from src.learning.distributed import everyones, is_first, is_launched, local_rank, rank, sum_gradients, total, world
-from src.text.encoded import Reviews, pad, shuffled_batches
+from src.learning.distributed import (
+    all_gather,
+    all_reduce,
+    is_launched,
+    is_main_process,
+    local_rank,
+    rank,
+    sum_gradients,
+    world_size,
+)
+from src.text.encoded import EncodedReviews, pad, shuffled_batches
 
 
 class Task(Protocol):
     """What a network is trained to do, and on which reviews."""
 
     rows: np.ndarray  # int64, the reviews to learn from; one may stand there more than once
-    reviews: Reviews  # those that the rows are numbers of
+    reviews: EncodedReviews  # those that the rows are numbers of
 
     @property
     def network(self) -> nn.Module:
@@ -33,7 +42,7 @@ class Task(Protocol):
     def loss(self, rows: np.ndarray) -> tuple[Tensor, int]:
         """The mean loss of some reviews, in nats, and how many things (reviews, words) it is the mean of."""
 
-    def measure(self) -> dict[str, float]:
+    def validate(self) -> dict[str, float]:
         """Figures of the network as it is, by their names as curves; valid/loss, which decides, is one of them."""
 
 
@@ -62,14 +71,14 @@ class Epoch(NamedTuple):
 class Training:
     """All that changes while a network is trained, which is all that a checkpoint holds."""
 
-    def __init__(self, network: nn.Module, steps: int, settings: Loop) -> None:
+    def __init__(self, network: nn.Module, steps: int, settings: TrainingLoop) -> None:
         self.network = network
         self.settings = settings
         self.optimiser = torch.optim.AdamW(
             network.parameters(), lr=settings.lr, weight_decay=settings.weight_decay, fused=True
         )
         # OneCycleLR divides by zero where the warm-up is one step exactly.
-        warmup = settings.warmup if settings.warmup * steps != 1 else 1.5 / steps
+        warmup = settings.warmup_ratio if settings.warmup_ratio * steps != 1 else 1.5 / steps
         self.schedule = torch.optim.lr_scheduler.OneCycleLR(
             self.optimiser, settings.lr, total_steps=steps, pct_start=warmup, cycle_momentum=False
         )
@@ -96,7 +105,7 @@ class Training:
         """The rate of the next step."""
         return _rounded(float(self.schedule.get_last_lr()[0]))
 
-    def learn(self, loss: Tensor, seen: int, share: float = 1.0) -> None:
+    def take_step(self, loss: Tensor, seen: int, share: float = 1.0) -> None:
         """Take one step down the mean loss of what all ranks saw.
 
         loss: the mean over what this rank saw, which is a `share` of all.
@@ -104,7 +113,7 @@ class Training:
         self.optimiser.zero_grad()
         (loss * share).backward()
         sum_gradients(self.network.parameters())
-        torch.nn.utils.clip_grad_norm_(self.network.parameters(), self.settings.clip)
+        torch.nn.utils.clip_grad_norm_(self.network.parameters(), self.settings.max_grad_norm)
         self.optimiser.step()
         self.schedule.step()
         self.step += 1
@@ -116,14 +125,15 @@ class Training:
         if not math.isfinite(self.loss.item()):
             raise UserError(
                 f"the loss is no longer a number in epoch {len(self.epochs) + 1}, step {self.step}, at a learning rate "
-                f"of {self.learning_rate}; lower lr (now {self.settings.lr}) or clip (now {self.settings.clip}) of "
-                "this stage"
+                f"of {self.learning_rate}; lower lr (now {self.settings.lr}) or "
+                f"max_grad_norm (now {self.settings.max_grad_norm}) of this stage"
             )
 
-    def end_epoch(self, measure: Callable[[], dict[str, float]]) -> Epoch:
+    def end_epoch(self, validate: Callable[[], dict[str, float]]) -> Epoch:
         """Measure the network; keep it if it is the best so far."""
-        loss, seen = total(torch.stack([self.loss.cpu(), torch.tensor(self.seen, dtype=torch.float64)])).tolist()
-        figures = {"learning_rate": self.learning_rate, "train/loss": loss / seen} | measure()
+        sums = torch.stack([self.loss.cpu(), torch.tensor(self.seen, dtype=torch.float64)])
+        loss, seen = all_reduce(sums).tolist()
+        figures = {"learning_rate": self.learning_rate, "train/loss": loss / seen} | validate()
         figures = {name: _rounded(value) for name, value in figures.items()}
         epoch = Epoch(len(self.epochs) + 1, figures)
         self.epochs.append(epoch)
@@ -143,9 +153,9 @@ class Training:
         own = {"loss": self.loss, "seen": torch.tensor(self.seen), "random": torch.get_rng_state()}
         if torch.cuda.is_available():
             own["random on the GPU"] = torch.cuda.get_rng_state()
-        tensors |= {f"own/{name}": everyones(values) for name, values in own.items()}
+        tensors |= {f"own/{name}": all_gather(values) for name, values in own.items()}
         numbers = {"groups": optimiser["param_groups"], "schedule": self.schedule.state_dict()}
-        if is_first():
+        if is_main_process():
             checkpoint.save(tensors, numbers | {"epochs": self.epochs, "step": self.step})
 
     def restore(self, checkpoint: Checkpoint) -> None:
@@ -176,7 +186,9 @@ class Training:
             torch.cuda.set_rng_state(own["random on the GPU"])
 
 
-def fit(task: Task, settings: Loop, seed: int, report: Callable[[Epoch], None], checkpoint: Checkpoint) -> Epoch | None:
+def fit(
+    task: Task, settings: TrainingLoop, seed: int, report: Callable[[Epoch], None], checkpoint: Checkpoint
+) -> Epoch | None:
     """Train a network, leave it in its best epoch by validation loss, and give that epoch; None where there is none.
 
     All chance follows from `seed`, the number of the epoch and the rank. `report` is called after each epoch, also for
@@ -200,26 +212,26 @@ def fit(task: Task, settings: Loop, seed: int, report: Callable[[Epoch], None], 
         if training.step == 0:
             torch.manual_seed(seed_for(seed, "dropout", number) + rank())
         task.network.train()
-        hidden = None if is_first() else True  # None: shown on a terminal
+        hidden = None if is_main_process() else True  # None: shown on a terminal
         for batch in tqdm(left, f"epoch {number}", steps, leave=False, disable=hidden, initial=training.step):
-            own = batch[rank() :: world()]
+            own = batch[rank() :: world_size()]
             with torch.autocast(device, torch.bfloat16, enabled=settings.precision == "bfloat16"):
                 loss, seen = task.loss(own) if len(own) else (torch.zeros((), requires_grad=True), 0)
-            training.learn(loss, seen, len(own) / len(batch))
+            training.take_step(loss, seen, len(own) / len(batch))
             checkpoint_is_due = training.step % settings.checkpoint_steps == 0
             if device == "cpu" or checkpoint_is_due:
                 training.check()
             if checkpoint_is_due:
                 training.save(checkpoint)
         training.check()
-        epoch = training.end_epoch(task.measure)
+        epoch = training.end_epoch(task.validate)
         training.save(checkpoint)
         report(epoch)
     task.network.load_state_dict(training.best_weights)
     return training.best
 
 
-def to_tensors(reviews: Reviews, rows: np.ndarray, device: torch.device) -> tuple[Tensor, Tensor]:
+def to_tensors(reviews: EncodedReviews, rows: np.ndarray, device: torch.device) -> tuple[Tensor, Tensor]:
     """Some reviews as padded ids int64 [rows, words] and their lengths int64 [rows]."""
     ids, lengths = pad(reviews, rows)
     return to_device(ids, device), to_device(lengths, device)

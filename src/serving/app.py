@@ -21,9 +21,9 @@ from starlette.exceptions import HTTPException as AnyHTTPException
 from starlette.requests import ClientDisconnect
 
 from src.core.params import Section
-from src.serving.batching import Batcher, Rating
-from src.serving.predictor import NETWORK, Scorer
-from src.serving.telemetry import Metrics, Observed
+from src.serving.batching import Batcher, ReviewPrediction
+from src.serving.predictor import NETWORK, Predictor
+from src.serving.telemetry import Metrics, RequestTelemetry
 
 PAGE = Path(__file__).with_name("page.html")
 SILENT = TelemetryConfig(tracing=False, metrics=False, logs=False, operation_spans=False, auto_configure=False)
@@ -39,12 +39,12 @@ class Limits(NamedTuple):
 
     body: int = 250_000
     reviews: int = 250
-    letters: int = 20_000
+    characters: int = 20_000
     seconds: int = 10
     queue: int = 128
 
 
-class Reason(BaseModel):
+class ErrorResponse(BaseModel):
     """Why there is no rating."""
 
     reason: str
@@ -57,11 +57,11 @@ class ModelName(BaseModel):
     hash: str
 
 
-class Answer(BaseModel):
+class PredictResponse(BaseModel):
     """A rating for each review, in the order they were given."""
 
     model: ModelName
-    reviews: list[Rating]
+    reviews: list[ReviewPrediction]
 
 
 class State(BaseModel):
@@ -86,108 +86,125 @@ REFUSALS = {
 }
 
 
-def make_app(scorer: Scorer, limits: Limits, token: str | None = None) -> FastAPI:
-    """Build the service; with a token, who asks for ratings or metrics must show it."""
-    model = ModelName(version=scorer.version, hash=scorer.description.files[NETWORK])
-    batcher, metrics = Batcher(scorer), Metrics(scorer.stars, model.model_dump())
-    question = make_question(limits)
-    taken = 0
+class Service:
+    """The handlers of all paths, and what they share. At most `limits.queue` predict requests are in progress."""
+
+    def __init__(self, predictor: Predictor, limits: Limits, token: str | None) -> None:
+        self.limits, self.token = limits, token
+        self.model = ModelName(version=predictor.version, hash=predictor.description.files[NETWORK])
+        self.batcher, self.metrics = Batcher(predictor), Metrics(predictor.stars, self.model.model_dump())
+        self.request_model = make_request_model(limits)
+        self.in_progress = 0
+        self._page, self._policy = make_page(predictor, limits)
+
+    async def predict(self, request: Request) -> Response:
+        check_token(request, self.token)
+        if self.in_progress >= self.limits.queue:
+            raise HTTPException(429, f"{self.limits.queue} requests are waiting already", {"Retry-After": "1"})
+        deadline = asyncio.get_running_loop().time() + self.limits.seconds
+        self.in_progress += 1
+        try:
+            asked = parse(self.request_model, await read_body(request, self.limits.body, deadline))
+            async with asyncio.timeout_at(deadline):
+                predictions = await self.batcher.predict(asked.reviews, asked.explain)
+        except TimeoutError:
+            raise HTTPException(503, f"no answer within {self.limits.seconds} s", {"Retry-After": "1"}) from None
+        finally:
+            self.in_progress -= 1
+        self.metrics.count(predictions)
+        response = PredictResponse(model=self.model, reviews=predictions)
+        return Response(response.model_dump_json(), media_type="application/json")
+
+    async def healthz(self) -> State:
+        """Report that the process answers."""
+        return State(status="ok", model=self.model)
+
+    async def readyz(self) -> State:
+        """Report whether the service takes more requests."""
+        if self.in_progress >= self.limits.queue:
+            raise HTTPException(503, "no more requests can wait")
+        return State(status="ready", model=self.model)
+
+    async def metrics_text(self, request: Request) -> Response:
+        """Count requests, reviews and seconds, for Prometheus."""
+        check_token(request, self.token)
+        return Response(generate_latest(self.metrics.registry), media_type=CONTENT_TYPE_PLAIN_0_0_4)
+
+    async def page(self) -> Response:
+        headers = {"Content-Security-Policy": self._policy, "Referrer-Policy": "no-referrer"}
+        return HTMLResponse(self._page, headers=headers)
 
     @asynccontextmanager
-    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        worker = asyncio.create_task(batcher.work())
+    async def lifespan(self, _: FastAPI) -> AsyncIterator[None]:
+        worker = asyncio.create_task(self.batcher.work())
         yield
         worker.cancel()
 
+
+def make_app(predictor: Predictor, limits: Limits, token: str | None = None) -> FastAPI:
+    """Build the service. With a token, requests for predictions or metrics must carry it."""
+    service = Service(predictor, limits, token)
     app = FastAPI(
         title="Review stars",
-        summary="From a review to the stars that its text suggests.",
-        version=model.version,
+        summary="Predict the star rating of a review from its text.",
+        version=service.model.version,
         docs_url=None,  # these pages would load scripts from elsewhere
         redoc_url=None,
-        lifespan=lifespan,
+        lifespan=service.lifespan,
         telemetry=SILENT,
     )
-    app.add_middleware(Observed, metrics=metrics)
-
-    @app.exception_handler(AnyHTTPException)
-    async def refuse(_: Request, error: AnyHTTPException) -> Response:
-        return JSONResponse({"reason": error.detail}, error.status_code, error.headers)
-
-    @app.post(
+    app.add_middleware(RequestTelemetry, metrics=service.metrics)
+    app.add_exception_handler(AnyHTTPException, refuse)
+    refusals: dict[int | str, Any] = {
+        status: {"model": ErrorResponse, "description": text} for status, text in REFUSALS.items()
+    }
+    app.post(
         "/predict",
-        response_model=Answer,
-        responses={status: {"model": Reason, "description": text} for status, text in REFUSALS.items()},
-        openapi_extra={"requestBody": describe_body(question), "security": [{}, {"bearer": []}]},
-    )
-    async def predict(request: Request) -> Response:
-        nonlocal taken
-        check_token(request, token)
-        if taken >= limits.queue:
-            raise HTTPException(429, f"{limits.queue} requests are waiting already", {"Retry-After": "1"})
-        deadline = asyncio.get_running_loop().time() + limits.seconds
-        taken += 1
-        try:
-            asked = parse(question, await read_body(request, limits.body, deadline))
-            async with asyncio.timeout_at(deadline):
-                ratings = await batcher.rate(asked.reviews, asked.explain)
-        except TimeoutError:
-            raise HTTPException(503, f"no answer within {limits.seconds} s", {"Retry-After": "1"}) from None
-        finally:
-            taken -= 1
-        metrics.count(ratings)
-        return Response(Answer(model=model, reviews=ratings).model_dump_json(), media_type="application/json")
-
-    @app.get("/healthz")
-    async def healthz() -> State:
-        """Say that the process answers."""
-        return State(status="ok", model=model)
-
-    @app.get("/readyz", responses={503: {"model": Reason, "description": "too many requests at once"}})
-    async def readyz() -> State:
-        """Say whether more requests are welcome."""
-        if taken >= limits.queue:
-            raise HTTPException(503, "no more requests can wait")
-        return State(status="ready", model=model)
-
-    @app.get("/metrics", response_class=Response, responses={401: {"model": Reason, "description": REFUSALS[401]}})
-    async def metrics_text(request: Request) -> Response:
-        """Count requests, reviews and seconds, for Prometheus."""
-        check_token(request, token)
-        return Response(generate_latest(metrics.registry), media_type=CONTENT_TYPE_PLAIN_0_0_4)
-
-    page, policy = make_page(scorer, limits)
-
-    @app.get("/", include_in_schema=False)
-    async def page_of_the_model() -> Response:
-        return HTMLResponse(page, headers={"Content-Security-Policy": policy, "Referrer-Policy": "no-referrer"})
-
+        response_model=PredictResponse,
+        responses=refusals,
+        openapi_extra={"requestBody": describe_body(service.request_model), "security": [{}, {"bearer": []}]},
+    )(service.predict)
+    app.get("/healthz")(service.healthz)
+    full = {"model": ErrorResponse, "description": "too many requests at once"}
+    app.get("/readyz", responses={503: full})(service.readyz)
+    app.get("/metrics", response_class=Response, responses={401: refusals[401]})(service.metrics_text)
+    app.get("/", include_in_schema=False)(service.page)
     return app
 
 
-def make_question(limits: Limits) -> Any:
+async def refuse(_: Request, error: Exception) -> Response:
+    """Answer every refusal as JSON with a reason."""
+    assert isinstance(error, AnyHTTPException)
+    return JSONResponse({"reason": error.detail}, error.status_code, error.headers)
+
+
+def make_request_model(limits: Limits) -> Any:
     """Make the type of what is asked: its limits are those that the service was started with."""
-    text = Annotated[str, Field(max_length=limits.letters)]
+    text = Annotated[str, Field(max_length=limits.characters)]
     texts = Annotated[list[text | None], Field(max_length=limits.reviews)]
     one_too = BeforeValidator(lambda given: [given] if isinstance(given, str) else given, text | texts)
-    return create_model("Question", __base__=Section, reviews=(Annotated[texts, one_too], ...), explain=(bool, False))
+    return create_model(
+        "PredictRequest", __base__=Section, reviews=(Annotated[texts, one_too], ...), explain=(bool, False)
+    )
 
 
-def describe_body(question: Any) -> dict[str, Any]:
+def describe_body(request_model: Any) -> dict[str, Any]:
     """Describe for OpenAPI what is asked."""
     one = {"properties": {"reviews": {"minItems": 1, "maxItems": 1}}}
     one_if_explained = {"if": {"properties": {"explain": {"const": True}}, "required": ["explain"]}, "then": one}
-    content = {"schema": question.model_json_schema() | one_if_explained, "examples": EXAMPLES}
+    content = {"schema": request_model.model_json_schema() | one_if_explained, "examples": EXAMPLES}
     return {"required": True, "content": {"application/json": content}}
 
 
-def parse(question: Any, body: bytes) -> Any:
+def parse(request_model: Any, body: bytes) -> Any:
     """Read what is asked; the reason of a refusal quotes none of it."""
     try:
-        asked = question.model_validate_json(body)
+        asked = request_model.model_validate_json(body)
     except ValidationError as errors:
         error = errors.errors(include_url=False, include_input=False, include_context=False)[0]
-        place = " ".join(str(part) for part in error["loc"] if part in question.model_fields or isinstance(part, int))
+        place = " ".join(
+            str(part) for part in error["loc"] if part in request_model.model_fields or isinstance(part, int)
+        )
         raise HTTPException(422, f"{place}: {error['msg']}" if place else error["msg"]) from None
     if asked.explain and len(asked.reviews) != 1:
         raise HTTPException(422, "explain: one review at a time")
@@ -219,10 +236,10 @@ def check_token(request: Request, token: str | None) -> None:
         raise HTTPException(401, REFUSALS[401], {"WWW-Authenticate": "Bearer"})
 
 
-def make_page(scorer: Scorer, limits: Limits) -> tuple[str, str]:
+def make_page(predictor: Predictor, limits: Limits) -> tuple[str, str]:
     """Give the page and its Content-Security-Policy: it runs its own script, and asks its own service."""
     page = PAGE.read_text(encoding="utf-8")
-    values = {"column": scorer.description.text_column, **limits._asdict()}
+    values = {"column": predictor.description.text_column, **limits._asdict()}
     for name, value in values.items():
         page = page.replace(f"{{{{ {name} }}}}", html.escape(str(value)))
     rules = ["default-src 'none'", "connect-src 'self'", "img-src data:"]

@@ -55,7 +55,7 @@ def build_onnx(settings: Model, weights: Mapping[str, np.ndarray], log_prior_shi
     pooled = states if settings.pooling == "last" else _pooled(graph, settings, states, real, column)
     output, bias = graph.constant(weights["output.weight"]), graph.constant(weights["output.bias"])
     logits = graph.add("Gemm", pooled, output, bias, transB=1)
-    if settings.wide:
+    if settings.bag_of_words:
         said = graph.add("Gather", graph.constant(WIDE_SCALE * weights["wide.weight"]), ids)
         said = graph.add("ReduceSum", said, graph.constant([0]), keepdims=0)
         logits = graph.add("Add", logits, graph.add("Div", said, graph.add("Sqrt", column)))
@@ -77,16 +77,16 @@ def _read(graph: Graph, settings: Model, weights: Mapping[str, np.ndarray], ids:
 
     For the pooling `last` to the state after the last word that is read, [batch, width].
     """
-    kind: dict[str, Any] = {"direction": "bidirectional" if settings.directions == 2 else "forward"}
+    kind: dict[str, Any] = {"direction": "bidirectional" if settings.bidirectional else "forward"}
     if settings.cell == "gru":
         kind["linear_before_reset"] = 1  # as PyTorch has it
     states = graph.add("Gather", graph.constant(weights["embedding.weight"]), ids)
-    for layer in range(settings.layers):
+    for layer in range(settings.num_layers):
         if layer:
             states = _side_by_side(graph, settings, states, [0, 2, 1, 3])
         numbers = [graph.constant(values) for values in _recurrent_weights(settings, weights, layer)]
-        last = settings.pooling == "last" and layer == settings.layers - 1
-        kind |= {"hidden_size": settings.hidden, "output": int(last)}
+        last = settings.pooling == "last" and layer == settings.num_layers - 1
+        kind |= {"hidden_size": settings.hidden_size, "output": int(last)}
         states = graph.add(settings.cell.upper(), states, *numbers, lengths, **kind)
     return _side_by_side(graph, settings, states, [1, 0, 2]) if settings.pooling == "last" else states
 
@@ -101,7 +101,7 @@ def _recurrent_weights(settings: Model, weights: Mapping[str, np.ndarray], layer
         gates = np.split(weights[f"{direction}.{layer}.{name}_l0"], len(GATES[settings.cell]))
         return np.concatenate([gates[place] for place in GATES[settings.cell]])
 
-    directions = ["forwards", "backwards"][: settings.directions]
+    directions = ["forwards", "backwards"] if settings.bidirectional else ["forwards"]
     inputs, states, input_bias, state_bias = (
         np.stack([ordered(direction, name) for direction in directions])
         for name in ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
@@ -117,12 +117,16 @@ def _pooled(graph: Graph, settings: Model, states: str, real: str, lengths: str)
         masked = graph.add("Where", real, states, graph.constant(np.float32(padding)))
         return _side_by_side(graph, settings, graph.add(reduce, masked, graph.constant([0]), keepdims=0), [1, 0, 2])
 
-    largest = over_words("ReduceMax", -np.inf) if "max" in settings.pooling else ""
-    mean = graph.add("Div", over_words("ReduceSum", 0), lengths) if "mean" in settings.pooling else ""
-    return graph.add("Concat", largest, mean, axis=1) if largest and mean else largest or mean
+    def mean() -> str:
+        return graph.add("Div", over_words("ReduceSum", 0), lengths)
+
+    if settings.pooling == "mean":
+        return mean()
+    largest = over_words("ReduceMax", -np.inf)
+    return largest if settings.pooling == "max" else graph.add("Concat", largest, mean(), axis=1)
 
 
 def _side_by_side(graph: Graph, settings: Model, states: str, order: list[int]) -> str:
     """Bring the directions, once in order, beside each other: [..., directions, hidden] -> [..., width]."""
-    shape = [0] * (len(order) - 2) + [settings.directions * settings.hidden]
+    shape = [0] * (len(order) - 2) + [settings.hidden_size * (2 if settings.bidirectional else 1)]
     return graph.add("Reshape", graph.add("Transpose", states, perm=order), graph.constant(shape))

@@ -3,8 +3,8 @@
 import numpy as np
 
 from src.core.errors import UserError
-from src.serving.predictor import Scorer
-from src.text.encoded import Reviews
+from src.serving.predictor import Predictor
+from src.text.encoded import EncodedReviews
 
 BATCHES = (1, 7, 256)
 AWKWARD = (
@@ -24,7 +24,7 @@ AWKWARD = (
 
 
 def check_parity(
-    texts: list[str], reviews: Reviews, probabilities: np.ndarray, scorer: Scorer, tolerance: float
+    texts: list[str], reviews: EncodedReviews, probabilities: np.ndarray, predictor: Predictor, tolerance: float
 ) -> float:
     """Compare what TensorFlow and PyTorch made of some texts with what an exported model makes of them.
 
@@ -33,14 +33,14 @@ def check_parity(
     Raises:
         UserError: names the first text of which the ids differ, or a probability by more than the tolerance.
     """
-    found = scorer.encode(texts)
+    found = predictor.encode(texts)
     for row, text in enumerate(texts):
         theirs, ours = (each.ids[slice(*each.offsets[row : row + 2])] for each in (reviews, found))
         if not np.array_equal(theirs, ours):
             raise UserError(f"the exported model reads other words, ids {ours[:9]} for {theirs[:9]}: {text!r:.200}")
     largest = 0.0
     for size in BATCHES:
-        differences = np.abs(scorer.read(found, size) - probabilities).max(axis=1)
+        differences = np.abs(predictor.predict_encoded(found, size) - probabilities).max(axis=1)
         worst = int(differences.argmax())
         if not differences[worst] <= tolerance:
             raise UserError(

@@ -16,18 +16,19 @@ from src.core.params import Clean, Decision, Language, Section
 from src.core.schema import read_text, text_problem
 from src.evaluation.decisions import decide
 from src.evaluation.occlusion import word_effects
-from src.text.cleaning import FunctionWords, make_cleaner
-from src.text.encoded import Reviews, pad
+from src.text.cleaning import StopWords, make_cleaner
+from src.text.encoded import EncodedReviews, pad
 from src.text.vocabulary import FIRST_WORD, UNKNOWN
 
+EXPORTED_MODEL = Path("models/export")
 DESCRIPTION, NETWORK, VOCABULARY = "export.json", "model.onnx", "vocabulary.txt"
-BATCH = 16
+BATCH_SIZE = 16
 """Reviews of a batch: with more of them each takes as long."""
 BATCH_WORDS = 4096
 """Words of a batch, padding included, however long its reviews are: the states of these words take 30 MB."""
 
 
-class Description(Section):
+class ModelDescription(Section):
     """What a model needs beside its network and its vocabulary, and what it was made from.
 
     prior: the class shares of the train split. files: the MD5 of network and vocabulary; made_from: that of what they
@@ -49,8 +50,8 @@ class Description(Section):
     versions: dict[str, str]
 
 
-class Scores(NamedTuple):
-    """What a model says of some texts; of a text that cannot be used, `problems` says why, and the rest is NaN or 0.
+class Predictions(NamedTuple):
+    """What a model says of some texts; of a text that cannot be used, `reasons` says why, and the rest is NaN or 0.
 
     probabilities: float64 [texts, classes]. predicted: int64 [texts], stars. expected: float64 [texts], mean stars.
     """
@@ -58,10 +59,10 @@ class Scores(NamedTuple):
     probabilities: np.ndarray
     predicted: np.ndarray
     expected: np.ndarray
-    problems: list[str | None]
+    reasons: list[str | None]
 
 
-class Scorer:
+class Predictor:
     """An exported model; what it says of a text depends on its company in the last digits alone."""
 
     def __init__(self, folder: Path) -> None:
@@ -73,7 +74,7 @@ class Scorer:
         self.description = _read_description(folder)
         self.version = md5(folder / DESCRIPTION)
         self.stars = np.array(self.description.stars)
-        lists = FunctionWords(frozenset(self.description.stop_words), frozenset(self.description.kept_words))
+        lists = StopWords(frozenset(self.description.stop_words), frozenset(self.description.kept_words))
         self.clean = make_cleaner(self.description.language, self.description.clean, lists)
         self.words = (folder / VOCABULARY).read_text(encoding="utf-8").splitlines()
         self._ids = _Ids(zip(self.words, range(FIRST_WORD, FIRST_WORD + len(self.words)), strict=True))
@@ -81,24 +82,24 @@ class Scorer:
         options.intra_op_num_threads = 1
         self._session = onnxruntime.InferenceSession(folder / NETWORK, options)
 
-    def score(self, cells: Sequence[Any]) -> Scores:
+    def predict(self, cells: Sequence[Any]) -> Predictions:
         """Say the stars for what stands in some cells, texts or not."""
         texts = [read_text(cell) for cell in cells]
-        problems = [text_problem(text) for text in texts]
-        usable = np.array([problem is None for problem in problems], bool)
+        reasons = [text_problem(text) for text in texts]
+        usable = np.array([problem is None for problem in reasons], bool)
         probabilities = np.full((len(texts), len(self.stars)), np.nan)
-        probabilities[usable] = self.predict([text for text in texts if text])
+        probabilities[usable] = self.predict_proba([text for text in texts if text])
         predicted = np.zeros(len(texts), np.int64)
         predicted[usable] = self.stars[
             decide(probabilities[usable], self.description.decision, np.array(self.description.prior))
         ]
-        return Scores(probabilities, predicted, probabilities @ self.stars, problems)
+        return Predictions(probabilities, predicted, probabilities @ self.stars, reasons)
 
-    def predict(self, texts: Sequence[str]) -> np.ndarray:
+    def predict_proba(self, texts: Sequence[str]) -> np.ndarray:
         """Give the probabilities of each class, float64 [texts, classes]; what is clean alike is read once."""
         different: dict[str, int] = {}
         places = [different.setdefault(self.clean(text), len(different)) for text in texts]
-        return self.read(self._encode(different))[places]
+        return self.predict_encoded(self._encode(different))[places]
 
     def explain(self, texts: Sequence[str]) -> Iterator[list[tuple[str, float]]]:
         """For each text its known words and how many stars each moves, as occlusion has it; the most first."""
@@ -107,25 +108,25 @@ class Scorer:
             effects[row].append((self.words[word - FIRST_WORD], effect))
         return (sorted(each, key=lambda pair: (-abs(pair[1]), pair[0])) for each in effects)
 
-    def encode(self, texts: Sequence[str]) -> Reviews:
+    def encode(self, texts: Sequence[str]) -> EncodedReviews:
         """Clean texts and give them as word ids, those of the TensorFlow graph; the labels say nothing."""
         return self._encode(map(self.clean, texts))
 
-    def read(self, reviews: Reviews, batch_size: int = BATCH) -> np.ndarray:
+    def predict_encoded(self, reviews: EncodedReviews, batch_size: int = BATCH_SIZE) -> np.ndarray:
         """Give the probabilities of each class, float64 [reviews, classes]."""
         probabilities = np.empty((len(reviews.labels), len(self.stars)))
         for batch in _batches(reviews.lengths, batch_size):
             (probabilities[batch],) = self._session.run(None, {"ids": pad(reviews, batch)[0]})
         return probabilities
 
-    def _expected(self, reviews: Reviews) -> np.ndarray:
-        return self.read(reviews) @ self.stars
+    def _expected(self, reviews: EncodedReviews) -> np.ndarray:
+        return self.predict_encoded(reviews) @ self.stars
 
-    def _encode(self, cleaned: Iterable[str]) -> Reviews:
+    def _encode(self, cleaned: Iterable[str]) -> EncodedReviews:
         # A text without words splits into one empty word, which is unknown: as in the graph.
         words = [text.split(" ")[: self.description.max_length] for text in cleaned]
         ids = np.fromiter(map(self._ids.__getitem__, chain.from_iterable(words)), np.int32)
-        return Reviews(ids, np.cumsum([0, *map(len, words)]), np.zeros(len(words), np.int64))
+        return EncodedReviews(ids, np.cumsum([0, *map(len, words)]), np.zeros(len(words), np.int64))
 
 
 class _Ids(dict[str, int]):
@@ -139,10 +140,10 @@ def md5(path: Path) -> str:
         return file_digest(file, "md5").hexdigest()
 
 
-def _read_description(folder: Path) -> Description:
+def _read_description(folder: Path) -> ModelDescription:
     path = folder / DESCRIPTION
     try:
-        description = Description.model_validate_json(path.read_bytes())
+        description = ModelDescription.model_validate_json(path.read_bytes())
     except FileNotFoundError:
         raise UserError(f"{path}: no such file; dvc repro export makes it, dvc pull fetches it") from None
     except ValidationError as errors:
@@ -154,9 +155,9 @@ def _read_description(folder: Path) -> Description:
 
 
 @lru_cache(maxsize=1)
-def kept_scorer(model: Path, work: str) -> Scorer:
+def cached_predictor(model: Path, work: str) -> Predictor:
     """The model that the files share which one process scores; `work` names what lies there, should it change."""
-    return Scorer(model)
+    return Predictor(model)
 
 
 def _batches(lengths: np.ndarray, batch_size: int) -> Iterator[np.ndarray]:

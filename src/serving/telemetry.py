@@ -9,7 +9,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Proc
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from src.serving.batching import Rating
+from src.serving.batching import ReviewPrediction
 
 SECONDS = (0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10)
 
@@ -35,13 +35,13 @@ class Metrics:
         for said in [*stars, "none"]:
             self.reviews.labels(said)
 
-    def count(self, ratings: Sequence[Rating]) -> None:
+    def count(self, ratings: Sequence[ReviewPrediction]) -> None:
         """Count some ratings by their stars."""
         for rating in ratings:
             self.reviews.labels(rating.predicted or "none").inc()
 
 
-class Observed:
+class RequestTelemetry:
     """Counts the requests to an app; a mistake of the app becomes a 500 and a log of where, not of what it met."""
 
     def __init__(self, app: ASGIApp, metrics: Metrics) -> None:

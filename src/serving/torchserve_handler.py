@@ -4,8 +4,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from src.serving.batching import rate
-from src.serving.predictor import Scorer
+from src.serving.batching import predict_reviews
+from src.serving.predictor import EXPORTED_MODEL, Predictor
 
 
 class ReviewHandler:
@@ -13,7 +13,7 @@ class ReviewHandler:
 
     def initialize(self, context: Any) -> None:
         """Load the model that lies in the unpacked archive."""
-        self._scorer = Scorer(Path(context.system_properties["model_dir"]) / "models/export")
+        self._predictor = Predictor(Path(context.system_properties["model_dir"]) / EXPORTED_MODEL)
 
     def handle(self, requests: Sequence[Mapping[str, Any]], context: Any) -> list[dict[str, Any]]:
         """Rate the text that is the body of each request, or its field `data`."""
@@ -21,4 +21,4 @@ class ReviewHandler:
         given = [
             bytes(text).decode("utf-8", "replace") if isinstance(text, bytes | bytearray) else text for text in texts
         ]
-        return [rating.model_dump() for rating in rate(self._scorer, given)]
+        return [rating.model_dump() for rating in predict_reviews(self._predictor, given)]

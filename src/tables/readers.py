@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 
 from src.core.errors import UserError
 from src.core.params import Data
-from src.core.schema import TRUTH
+from src.core.schema import TRUE_PROBABILITIES
 from src.tables.sources import find_encoding, open_bytes, open_text, readable
 
 SEPARATORS = (",", ";", "\t", "|")
@@ -45,7 +45,7 @@ class Row(NamedTuple):
     text: Any = None
     rating: Any = None
     split: Any = None
-    truth: tuple[float, ...] | None = None
+    true_probabilities: tuple[float, ...] | None = None
     slices: tuple[Any, ...] = ()
     problem: str | None = None
 
@@ -54,7 +54,7 @@ class Table(NamedTuple):
     """The rows of a file, how it was read, and the oddities put right so far, counted."""
 
     rows: Iterator[Row]
-    oddities: Counter[str]
+    repairs: Counter[str]
     encoding: str | None = None
     separator: str | None = None
 
@@ -66,16 +66,16 @@ def read_table(path: Path, data: Data) -> Table:
         UserError: an unknown format, a missing column, an unreadable file.
     """
     kind = data.format if data.format != "auto" else kind_of(path, "data.format")
-    oddities: Counter[str] = Counter()
+    repairs: Counter[str] = Counter()
     if kind == "parquet":
-        return Table(_guarded(path, _parquet_rows(path, data)), oddities)
+        return Table(_guarded(path, _parquet_rows(path, data)), repairs)
     with readable(path):
         encoding = data.encoding if data.encoding != "auto" else find_encoding(path)
         if kind == "jsonl":
-            return Table(_guarded(path, _jsonl_rows(path, encoding, data)), oddities, encoding)
+            return Table(_guarded(path, _jsonl_rows(path, encoding, data)), repairs, encoding)
         wanted = {data.text_column, data.rating_column}
         separator = data.separator if data.separator != "auto" else find_separator(path, encoding, wanted)
-    return Table(_guarded(path, _csv_rows(path, encoding, separator, data, oddities)), oddities, encoding, separator)
+    return Table(_guarded(path, _csv_rows(path, encoding, separator, data, repairs)), repairs, encoding, separator)
 
 
 def kind_of(path: Path, option: str) -> str:
@@ -119,7 +119,7 @@ class _Columns(NamedTuple):
     """Columns of text, rating and (where asked for) split; of true probabilities; of slices, None for one not there."""
 
     cells: list[Any]
-    truth: list[Any]
+    true_probabilities: list[Any]
     slices: list[Any]
 
 
@@ -130,19 +130,21 @@ def _columns(path: Path, names: list[str], data: Data) -> _Columns:
         wanted["split_column"] = data.split_column
     for key, name in wanted.items():
         require(path, name, names, f"data.{key}")
-    truth = list(TRUTH) if set(TRUTH) <= set(names) else []
-    return _Columns(list(wanted.values()), truth, [name if name in names else None for name in data.slice_columns])
+    true_probabilities = list(TRUE_PROBABILITIES) if set(TRUE_PROBABILITIES) <= set(names) else []
+    return _Columns(
+        list(wanted.values()), true_probabilities, [name if name in names else None for name in data.slice_columns]
+    )
 
 
 def _row(number: int, value: Callable[[Any], Any], columns: _Columns) -> Row:
     """A row from the function that gives the value of each of its columns."""
     text, rating, split = (*map(value, columns.cells), None)[:3]
-    truth = [value(column) for column in columns.truth]
+    true_probabilities = [value(column) for column in columns.true_probabilities]
     slices = tuple(None if column is None else value(column) for column in columns.slices)
-    if all(value in (None, "") for value in truth):
+    if all(value in (None, "") for value in true_probabilities):
         return Row(number, text, rating, split, None, slices)
     try:
-        probabilities = tuple(float(value) for value in truth)
+        probabilities = tuple(float(value) for value in true_probabilities)
     except (TypeError, ValueError):
         probabilities = ()
     if min(probabilities, default=-1) >= 0 and abs(sum(probabilities) - 1) < 0.001:
@@ -150,7 +152,7 @@ def _row(number: int, value: Callable[[Any], Any], columns: _Columns) -> Row:
     return Row(number, text, rating, split, problem="true probabilities are not shares that sum to 1")
 
 
-def csv_records(path: Path, encoding: str, separator: str, oddities: Counter[str]) -> Iterator[list[str]]:
+def csv_records(path: Path, encoding: str, separator: str, repairs: Counter[str]) -> Iterator[list[str]]:
     """Give the fields of the header, then of each row; a row that is in quotes as a whole is taken apart.
 
     Raises:
@@ -171,7 +173,7 @@ def csv_records(path: Path, encoding: str, separator: str, oddities: Counter[str
                 continue
             if len(fields) == 1 < len(header):
                 fields = next(csv.reader(fields, delimiter=separator))
-                oddities["row in quotes as a whole"] += len(fields) == len(header)
+                repairs["row in quotes as a whole"] += len(fields) == len(header)
             yield fields
 
 
@@ -195,8 +197,8 @@ def parquet_file(path: Path) -> Iterator[pq.ParquetFile]:
         yield pq.ParquetFile(file if path.suffix.lower() not in (".gz", ".zip") else io.BytesIO(file.read()))
 
 
-def _csv_rows(path: Path, encoding: str, separator: str, data: Data, oddities: Counter[str]) -> Iterator[Row]:
-    records = csv_records(path, encoding, separator, oddities)
+def _csv_rows(path: Path, encoding: str, separator: str, data: Data, repairs: Counter[str]) -> Iterator[Row]:
+    records = csv_records(path, encoding, separator, repairs)
     header = next(records)
     at = {name: place for place, name in enumerate(header)} | {None: None}
     columns = _Columns(*([at[name] for name in part] for part in _columns(path, header, data)))
@@ -209,7 +211,7 @@ def _csv_rows(path: Path, encoding: str, separator: str, data: Data, oddities: C
 
 def _jsonl_rows(path: Path, encoding: str, data: Data) -> Iterator[Row]:
     wanted = [data.text_column, data.rating_column, *([data.split_column] if data.split_column else [])]
-    columns = _Columns(wanted, list(TRUTH), list(data.slice_columns))
+    columns = _Columns(wanted, list(TRUE_PROBABILITIES), list(data.slice_columns))
     seen: dict[str, None] = {}
     for number, (line, record) in enumerate(jsonl_records(path, encoding), 1):
         if record is None:

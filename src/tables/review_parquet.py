@@ -9,10 +9,10 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from src.core.progress import bar
-from src.core.schema import TRUTH
+from src.core.progress import progress_bar
+from src.core.schema import TRUE_PROBABILITIES
 
-PART = 50_000
+ROWS_AT_ONCE = 50_000
 """Reviews held in memory at a time."""
 
 SCHEMA = pa.schema(
@@ -21,10 +21,10 @@ SCHEMA = pa.schema(
         ("text", pa.string()),
         ("rating", pa.int8()),
         ("slices", pa.list_(pa.string())),
-        *((name, pa.float64()) for name in TRUTH),
+        *((name, pa.float64()) for name in TRUE_PROBABILITIES),
     ]
 )
-NO_TRUTH = (None,) * len(TRUTH)
+UNKNOWN_PROBABILITIES = (None,) * len(TRUE_PROBABILITIES)
 
 
 class ReviewWriter:
@@ -43,11 +43,11 @@ class ReviewWriter:
         self._writer.close()
 
     def add(
-        self, row: int, text: str, rating: int, slices: Sequence[str | None], truth: Sequence[float] | None
+        self, row: int, text: str, rating: int, slices: Sequence[str | None], true_probabilities: Sequence[float] | None
     ) -> None:
         """Add one review with what stands in its slice columns; `truth` is P(stars | text) where that is known."""
-        self._part.append((row, text, rating, slices, *(truth or NO_TRUTH)))
-        if len(self._part) == PART:
+        self._part.append((row, text, rating, slices, *(true_probabilities or UNKNOWN_PROBABILITIES)))
+        if len(self._part) == ROWS_AT_ONCE:
             self._flush()
 
     def _flush(self) -> None:
@@ -69,9 +69,9 @@ def list_parts(path: Path) -> list[Path]:
 def read_parts(path: Path) -> Iterator[pa.RecordBatch]:
     """Read the reviews of a split part by part, with a bar in a terminal."""
     files = list_parts(path)
-    parts = sum(math.ceil(pq.read_metadata(file).num_rows / PART) for file in files)
-    batches = (batch for file in files for batch in pq.ParquetFile(file).iter_batches(PART))
-    yield from bar(batches, desc=path.stem, total=parts, leave=False)
+    parts = sum(math.ceil(pq.read_metadata(file).num_rows / ROWS_AT_ONCE) for file in files)
+    batches = (batch for file in files for batch in pq.ParquetFile(file).iter_batches(ROWS_AT_ONCE))
+    yield from progress_bar(batches, desc=path.stem, total=parts, leave=False)
 
 
 def map_texts(source: Path, target: Path, change: Callable[[str], str]) -> None:

@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 import pyarrow as pa
 
 from src.core.errors import UserError
-from src.core.files import replacing
+from src.core.files import atomic_write
 
 WEB = ("http://", "https://")
 
@@ -40,7 +40,7 @@ def find_files(location: str, option: str) -> Source:
     if location.startswith(WEB):
         return Source([location], folder=False)
     folder, found = _listed_store(location) if "://" in location else _listed(Path(location))
-    kinds = {name: kind for name, kind in found.items() if not folder or file_name(name)[0] not in "._"}
+    kinds = {name: kind for name, kind in found.items() if not folder or is_data_file(file_name(name))}
     for name, kind in kinds.items():
         if kind != "file":
             problem = "a folder, whose files are not looked for" if kind == "directory" else "no such file"
@@ -48,6 +48,11 @@ def find_files(location: str, option: str) -> Source:
     if not kinds:
         raise UserError(f"{location}: no file in it; {option} names the table of reviews")
     return Source(sorted(kinds, key=file_name), folder)
+
+
+def is_data_file(name: str) -> bool:
+    """Tell whether a file of a folder holds data: Spark marks others by a dot or _ before the name."""
+    return name[0] not in "._"
 
 
 def file_name(location: str) -> str:
@@ -64,8 +69,8 @@ def local_copy(location: str, folder: Path, timeout: float = 30.0, max_mb: float
     if "://" not in location:
         return Path(location)
     path = folder / file_name(location)
-    with replacing(path) as aside:
-        (_download if location.startswith(WEB) else _fetch)(location, aside, timeout, max_mb)
+    with atomic_write(path) as temporary:
+        (_download if location.startswith(WEB) else _fetch)(location, temporary, timeout, max_mb)
     return path
 
 

@@ -17,16 +17,16 @@ SPLIT_NAMES = {name: name for name in SPLITS} | {
     "val": "valid",
     "dev": "valid",
 }
-REPEAT = "repeat of an earlier row"
+DUPLICATE_REASON = "duplicate of an earlier row"
 
 
 USABLE = np.dtype([("text", "u8", 2), ("row", "i8"), ("rating", "i1"), ("split", "i1")])
 """A row that could be used: the digest of its text, its place in its file, its stars, and its split's in SPLITS."""
-REPEATED, ASTRAY, UNUSABLE = -1, -2, -5
+DUPLICATE, OTHER_SPLIT, UNUSABLE = -1, -2, -5
 """Standings below 0: of a repeat; of a text that stands in the split SPLITS[ASTRAY - standing]; of a row not usable."""
 
 
-class Kept(NamedTuple):
+class UsedReview(NamedTuple):
     """A review that is used.
 
     `namesakes` counts the earlier reviews with this text and other ratings, `truth` is its true P(stars | text) where
@@ -37,12 +37,12 @@ class Kept(NamedTuple):
     text: str
     rating: int
     split: str
-    truth: tuple[float, ...] | None
-    namesakes: int
+    true_probabilities: tuple[float, ...] | None
+    duplicate_texts: int
     slices: tuple[str | None, ...]
 
 
-class Rejected(NamedTuple):
+class RejectedRow(NamedTuple):
     """A row that is not used: what stood in it, and why."""
 
     number: int
@@ -65,7 +65,8 @@ def read_rating(value: Any) -> int | None:
 def split_of(key: int, valid_share: float, test_share: float) -> str:
     """Cut [0, 1) into test, valid and train and see where a 64-bit key falls.
 
-    The key depends on the text and the salt alone: equal texts share a split, and a new review never moves an old one.
+    The key depends on the text and the salt alone:
+    equal texts share a split, and a new review never moves an old one.
     """
     place = key / 2**64
     if place < test_share:
@@ -73,11 +74,11 @@ def split_of(key: int, valid_share: float, test_share: float) -> str:
     return "valid" if place < test_share + valid_share else "train"
 
 
-def survey(
-    rows: Iterable[Row], valid_share: float, test_share: float, salt: str, split_given: bool
+def scan_rows(
+    rows: Iterable[Row], valid_share: float, test_share: float, split_salt: str, split_given: bool
 ) -> tuple[int, np.ndarray]:
     """Look at the rows of a file: give their number, and those that could be used as USABLE, in order."""
-    secret = blake2b(salt.encode(), digest_size=32).digest()
+    secret = blake2b(split_salt.encode(), digest_size=32).digest()
     digests, places, ratings, splits = bytearray(), array("q"), array("b"), array("b")
     read = 0
     for read, row in enumerate(rows, 1):
@@ -104,12 +105,12 @@ def by_bucket(usable: np.ndarray, buckets: int) -> tuple[np.ndarray, np.ndarray]
     return usable[np.argsort(bucket, kind="stable")], np.bincount(bucket.astype(np.int64), minlength=buckets)
 
 
-def settle(usable: np.ndarray) -> np.ndarray:
+def resolve_duplicates(usable: np.ndarray) -> np.ndarray:
     """Say of each row, given in order, how it stands to those before it: int8 [rows].
 
     The first row of a text decides its split. A row with the text and the rating of a used one is a repeat; the same
     text with another rating is used too, if it is in the same split. The standing of a row that is used is the number
-    of used rows before it with the same text; the others are REPEATED or ASTRAY.
+    of used rows before it with the same text; the others are DUPLICATE or ASTRAY.
     """
     order = np.lexsort((usable["text"][:, 1], usable["text"][:, 0]))  # rows of one text, next to each other, in order
     rows, place = usable[order], np.arange(len(usable))
@@ -123,96 +124,100 @@ def settle(usable: np.ndarray) -> np.ndarray:
     first_used[opinion[at_home][::-1]] = place[at_home][::-1]  # backwards: the last one written, the first row, stays
     used = first_used[opinion] == place
     used_before = np.cumsum(used) - used
-    standings = np.empty(len(rows), np.int8)
-    standings[order] = np.where(
+    row_statuses = np.empty(len(rows), np.int8)
+    row_statuses[order] = np.where(
         used,
         used_before - used_before[start],
-        np.where(first_used[opinion] < place, REPEATED, ASTRAY - split),
+        np.where(first_used[opinion] < place, DUPLICATE, OTHER_SPLIT - split),
     )
-    return standings
+    return row_statuses
 
 
-def overlap(used: np.ndarray) -> int:
+def count_leakage(used: np.ndarray) -> int:
     """Count the texts that stand in two splits: none, or something is wrong."""
     texts = [np.unique(used["text"][used["split"] == split, 0]) for split in range(len(SPLITS))]
     together = np.concatenate(texts)
     return len(together) - len(np.unique(together))
 
 
-def judge(
-    rows: Iterable[Row], before: int, standings: np.ndarray, splits: np.ndarray, split_given: bool
-) -> Iterator[Kept | Rejected]:
+def classify_rows(
+    rows: Iterable[Row], before: int, row_statuses: np.ndarray, splits: np.ndarray, split_given: bool
+) -> Iterator[UsedReview | RejectedRow]:
     """Give one verdict for each row of a file, in order.
 
     before: the rows in the files before it. standings: what settle says, UNUSABLE where a row is not. splits: places in
     SPLITS. Both int8 [rows]. Where the file has changed since it was surveyed, the verdicts say nothing.
     """
-    for row, standing, split in zip(rows, standings.tolist(), splits.tolist(), strict=False):
+    for row, row_status, split in zip(rows, row_statuses.tolist(), splits.tolist(), strict=False):
         number = before + row.number
-        if standing >= 0:
+        if row_status >= 0:
             slices = tuple(read_text(value) or None for value in row.slices)
             text, rating = read_text(row.text) or "", read_rating(row.rating) or 0
-            yield Kept(number, text, rating, SPLITS[split], row.truth, standing, slices)
-        elif standing == REPEATED:
-            yield Rejected(number, row.text, row.rating, REPEAT)
-        elif standing == UNUSABLE:
-            yield Rejected(number, row.text, row.rating, str(_examine(row, split_given)[-1]))
+            yield UsedReview(number, text, rating, SPLITS[split], row.true_probabilities, row_status, slices)
+        elif row_status == DUPLICATE:
+            yield RejectedRow(number, row.text, row.rating, DUPLICATE_REASON)
+        elif row_status == UNUSABLE:
+            yield RejectedRow(number, row.text, row.rating, str(_examine(row, split_given)[-1]))
         else:
-            yield Rejected(number, row.text, row.rating, f"same text in the {SPLITS[ASTRAY - standing]} split")
+            yield RejectedRow(
+                number, row.text, row.rating, f"same text in the {SPLITS[OTHER_SPLIT - row_status]} split"
+            )
 
 
-class Census:
+class DataSummary:
     """What `judge` said, in numbers."""
 
     def __init__(self) -> None:
         self.reasons: Counter[str] = Counter()
-        self.examples: list[Rejected] = []
+        self.examples: list[RejectedRow] = []
         self.stars: Counter[int] = Counter()
         self.lengths: Counter[int] = Counter()
         self.splits: Counter[str] = Counter()
-        self.conflicts = 0
+        self.label_conflicts = 0
         self.encodings: Counter[str] = Counter()
         self.separators: Counter[str] = Counter()
-        self.mended: Counter[str] = Counter()
+        self.repaired: Counter[str] = Counter()
 
-    def add(self, verdict: Kept | Rejected) -> None:
+    def add(self, verdict: UsedReview | RejectedRow) -> None:
         """Count one verdict."""
-        if isinstance(verdict, Rejected):
+        if isinstance(verdict, RejectedRow):
             self.reasons[verdict.reason] += 1
-            if verdict.reason != REPEAT and len(self.examples) < 3:
+            if verdict.reason != DUPLICATE_REASON and len(self.examples) < 3:
                 self.examples.append(verdict)
             return
         self.stars[verdict.rating] += 1
         self.lengths[len(verdict.text.split())] += 1
         self.splits[verdict.split] += 1
-        self.conflicts += {0: 0, 1: 2}.get(verdict.namesakes, 1)
+        self.label_conflicts += {0: 0, 1: 2}.get(verdict.duplicate_texts, 1)
 
     def add_table(self, table: Table) -> None:
         """Note how a file was read, once it has been."""
         self.encodings.update([table.encoding] if table.encoding else [])
         self.separators.update([table.separator] if table.separator else [])
-        self.mended.update(table.oddities)
+        self.repaired.update(table.repairs)
 
-    def __add__(self, other: "Census") -> "Census":
+    def __add__(self, other: "DataSummary") -> "DataSummary":
         """What was said of the rows of both; `other` comes after."""
-        both = Census()
+        both = DataSummary()
         for name, value in vars(both).items():
             if isinstance(value, Counter):
                 value.update(getattr(self, name))
                 value.update(getattr(other, name))
         both.examples = (self.examples + other.examples)[:3]
-        both.conflicts = self.conflicts + other.conflicts
+        both.label_conflicts = self.label_conflicts + other.label_conflicts
         return both
 
     @property
     def rejected_share(self) -> float:
         """Share of the rows read that were rejected, repeats left aside."""
         read = self.stars.total() + self.reasons.total()
-        return (self.reasons.total() - self.reasons[REPEAT]) / read if read else 0.0
+        return (self.reasons.total() - self.reasons[DUPLICATE_REASON]) / read if read else 0.0
 
     def rejection(self) -> str:
         """Say in one line how much was rejected, why, and show the first three."""
-        reasons = ", ".join(f"{reason}: {count}" for reason, count in self.reasons.items() if reason != REPEAT)
+        reasons = ", ".join(
+            f"{reason}: {count}" for reason, count in self.reasons.items() if reason != DUPLICATE_REASON
+        )
         shown = "; ".join(
             f"row {one.number}: rating {one.rating!r:.20}, text {one.text!r:.40}" for one in self.examples
         )
@@ -231,11 +236,13 @@ class Census:
             "rows": {
                 "read": used + self.reasons.total(),
                 "used": used,
-                "rejected": self.reasons.total() - self.reasons[REPEAT],
-                "repeats": self.reasons[REPEAT],
-                "conflicts": self.conflicts,
+                "rejected": self.reasons.total() - self.reasons[DUPLICATE_REASON],
+                "duplicates": self.reasons[DUPLICATE_REASON],
+                "label_conflicts": self.label_conflicts,
             },
-            "rejected": {reason: count for reason, count in self.reasons.items() if reason != REPEAT and count},
+            "rejected": {
+                reason: count for reason, count in self.reasons.items() if reason != DUPLICATE_REASON and count
+            },
             "splits": {split: self.splits[split] for split in SPLITS},
             "stars": {str(star): self.stars[star] for star in STARS},
             "imbalance": round(max(present) / min(present), 2) if used else 0.0,
@@ -246,7 +253,7 @@ class Census:
             },
             "encoding": ", ".join(sorted(self.encodings)) or None,
             "separator": ", ".join(sorted(self.separators)) or None,
-            "mended": dict(self.mended),
+            "repaired": dict(self.repaired),
         }
 
 

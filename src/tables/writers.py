@@ -24,11 +24,11 @@ from src.tables.readers import (
 )
 from src.tables.sources import find_encoding, readable
 
-CHUNK = 100_000
+CHUNK_ROWS = 100_000
 """Rows held in memory at a time: the more, the more of them are clean alike, and those are read once."""
-CHUNK_LETTERS = 20_000_000
+CHUNK_CHARACTERS = 20_000_000
 """Letters after which a chunk is closed, so that long texts need no more memory than short ones."""
-BATCH = 1000
+PARQUET_ROWS = 1000
 """Rows that are read from Parquet at a time."""
 OPTION = "--text-column"
 
@@ -44,7 +44,7 @@ class Chunk(NamedTuple):
     rows: Any
 
 
-class ScoredTable(Protocol):
+class OutputTable(Protocol):
     """A table in one of the formats."""
 
     kind: str
@@ -59,7 +59,7 @@ class ScoredTable(Protocol):
         """Write all parts as one file."""
 
 
-def open_table(path: Path, kind: str | None, encoding: str, column: str, names: Sequence[str]) -> ScoredTable:
+def open_table(path: Path, kind: str | None, encoding: str, column: str, names: Sequence[str]) -> OutputTable:
     """Open a CSV, TSV, JSON lines or Parquet file whose text stands in `column`, to add columns of some `names`.
 
     Without a `kind` the file's name says what it is.
@@ -77,7 +77,7 @@ def open_table(path: Path, kind: str | None, encoding: str, column: str, names: 
         return (JsonLines if kind == "jsonl" else CsvTable)(path, found, column, names)
 
 
-class CsvTable(ScoredTable):
+class CsvTable(OutputTable):
     """A CSV file with any separator; a row gets the empty fields that it lacks; those it has too many go to its end."""
 
     kind = "csv"
@@ -97,7 +97,7 @@ class CsvTable(ScoredTable):
         with readable(self.path):
             records = self._records()
             next(records)
-            for rows in _chunked(((fields, len("".join(fields))) for fields in records), CHUNK):
+            for rows in _chunked(((fields, len("".join(fields))) for fields in records), CHUNK_ROWS):
                 whole = [len(fields) == len(self.header) for fields in rows]
                 cells = [fields[self.place] if good else None for fields, good in zip(rows, whole, strict=True)]
                 yield Chunk(cells, [None if good else WRONG_FIELDS for good in whole], rows)
@@ -116,7 +116,7 @@ class CsvTable(ScoredTable):
         _concatenate(path, parts)
 
 
-class JsonLines(ScoredTable):
+class JsonLines(OutputTable):
     """A file with a JSON object in each line; it keeps its letters, and what is none is kept as `line` of a new one."""
 
     kind = "jsonl"
@@ -127,7 +127,7 @@ class JsonLines(ScoredTable):
     def chunks(self) -> Iterator[Chunk]:
         seen: dict[str, None] = {}
         with readable(self.path):
-            for rows in _chunked(((row, len(row[0])) for row in self._rows(seen)), CHUNK):
+            for rows in _chunked(((row, len(row[0])) for row in self._rows(seen)), CHUNK_ROWS):
                 lines, cells, problems = map(list, zip(*rows, strict=True)) if rows else ([], [], [])
                 yield Chunk(cells, problems, lines)
         # A record may lack the column; the whole file may not.
@@ -154,7 +154,7 @@ class JsonLines(ScoredTable):
         _concatenate(path, parts)
 
 
-class ParquetTable(ScoredTable):
+class ParquetTable(OutputTable):
     """A Parquet file; its columns are never taken apart, but for the text."""
 
     kind = "parquet"
@@ -168,8 +168,8 @@ class ParquetTable(ScoredTable):
 
     def chunks(self) -> Iterator[Chunk]:
         with readable(self.path), parquet_file(self.path) as file:
-            batches = ((batch, batch.nbytes) for batch in file.iter_batches(BATCH, use_threads=False))
-            for some in _chunked(batches, CHUNK // BATCH):
+            batches = ((batch, batch.nbytes) for batch in file.iter_batches(PARQUET_ROWS, use_threads=False))
+            for some in _chunked(batches, CHUNK_ROWS // PARQUET_ROWS):
                 table = pa.Table.from_batches(some, self.schema)
                 yield Chunk(table.column(self.column).to_pylist(), [None] * len(table), table)
 
@@ -193,13 +193,13 @@ def _arrow_type(name: str) -> pa.DataType:
 def _chunked(things: Iterable[tuple[Any, int]], most: int) -> Iterator[list[Any]]:
     """Collect things, each with its letters, until they are as many or as long as a chunk may be; once at least."""
     chunk: list[Any] = []
-    letters, any_yet = 0, False
+    characters, any_yet = 0, False
     for thing, size in things:
         chunk.append(thing)
-        letters += size
-        if len(chunk) == most or letters >= CHUNK_LETTERS:
+        characters += size
+        if len(chunk) == most or characters >= CHUNK_CHARACTERS:
             yield chunk
-            chunk, letters, any_yet = [], 0, True
+            chunk, characters, any_yet = [], 0, True
     if chunk or not any_yet:
         yield chunk
 

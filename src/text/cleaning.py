@@ -22,26 +22,28 @@ LONGEST_REMEMBERED = 50
 """Letters of a word that is remembered."""
 
 
-class FunctionWords(NamedTuple):
+class StopWords(NamedTuple):
     """Words of a language in lower case: those that carry no meaning, and those that a rating still hangs on."""
 
     stop: frozenset[str]
     kept: frozenset[str]
 
 
-def make_cleaner(language: Language, settings: Clean, words: FunctionWords) -> Callable[[str], str]:
+def make_cleaner(language: Language, settings: Clean, words: StopWords) -> Callable[[str], str]:
     """Build the function that cleans one text.
 
     Each distinct word is squeezed, looked up among the stop words and stemmed once; from then on it costs a look-up,
     and so does whatever stands between two spaces. Cleaning what is clean changes nothing: a word goes through again
     until it stays the same.
     """
-    kept_words = _KeptWords(language, settings, words)
+    kept_words = _CachedWords(language, settings, words)
     word = r"[^\W_]+(?:'[^\W_]+)*" if language == "english" else r"[^\W_]+"
     marks = [r"!+", r"\?+"] if settings.keep_marks else []
     emoji = [EMOJI] if settings.keep_emoji else []
     tokens = re.compile("|".join([word, *marks, *emoji]))
-    kept_chunks = _KeptChunks(lambda chunk: " ".join(filter(None, map(kept_words.__getitem__, tokens.findall(chunk)))))
+    kept_chunks = _CachedChunks(
+        lambda chunk: " ".join(filter(None, map(kept_words.__getitem__, tokens.findall(chunk))))
+    )
 
     def clean(text: str) -> str:
         if settings.remove_markup and "&" in text:
@@ -59,7 +61,7 @@ def make_cleaner(language: Language, settings: Clean, words: FunctionWords) -> C
 
 
 @lru_cache(maxsize=1)
-def kept_cleaner(language: Language, settings: Clean, words: FunctionWords) -> Callable[[str], str]:
+def cached_cleaner(language: Language, settings: Clean, words: StopWords) -> Callable[[str], str]:
     """Build a cleaner, or give the last one again: files that one process cleans share what it remembers."""
     return make_cleaner(language, settings, words)
 
@@ -75,7 +77,7 @@ class _Memory(dict[str, str]):
         return found
 
 
-class _KeptChunks(_Memory):
+class _CachedChunks(_Memory):
     """From what stands between two spaces to what is kept of it."""
 
     def __init__(self, keep: Callable[[str], str]) -> None:
@@ -86,15 +88,15 @@ class _KeptChunks(_Memory):
         return self.remember(chunk, self._keep(chunk))
 
 
-class _KeptWords(_Memory):
+class _CachedWords(_Memory):
     """From a word as written to the word as kept, '' for one that goes."""
 
-    def __init__(self, language: Language, settings: Clean, words: FunctionWords) -> None:
+    def __init__(self, language: Language, settings: Clean, words: StopWords) -> None:
         super().__init__()
         self._stem = _stemmer(language, settings.stemmer)
         self._squeeze = settings.squeeze_elongation
         self._drop_negations = settings.remove_stop_words and not settings.keep_negations
-        self._function_words = words.stop | words.kept
+        self._all_listed = words.stop | words.kept
         self._stop: frozenset[str] = frozenset()
         if settings.remove_stop_words:
             kept = words.kept if settings.keep_negations else frozenset()
@@ -110,7 +112,7 @@ class _KeptWords(_Memory):
             return word[:1]
         if self._squeeze and ELONGATION.search(word):
             single, double = ELONGATION.sub(r"\1", word), ELONGATION.sub(r"\1\1", word)
-            word = single if single in self._function_words and double not in self._function_words else double
+            word = single if single in self._all_listed and double not in self._all_listed else double
         word = ENGLISH_ENDING.sub("", word)
         if word.endswith("n't"):
             return "" if self._drop_negations else word

@@ -12,7 +12,7 @@ from src.text.vocabulary import PADDING
 SHARD = 2**20  # reviews that are put in order or measured at a time: what bounds the memory, however many there are
 
 
-class Reviews(NamedTuple):
+class EncodedReviews(NamedTuple):
     """Reviews as word ids, without padding.
 
     ids: int32 [words], all reviews one after the other. offsets: int64 [reviews + 1], review i is
@@ -32,35 +32,35 @@ class Reviews(NamedTuple):
         """Words of some reviews, int64 [rows]."""
         return self.offsets[rows + 1] - self.offsets[rows]
 
-    def parts(self, size: int = SHARD) -> "Iterator[Reviews]":
+    def parts(self, size: int = SHARD) -> "Iterator[EncodedReviews]":
         """The reviews, in their order, as parts of at most `size`; nothing is copied."""
         for start in range(0, len(self.labels), size):
             end = start + size
-            yield Reviews(self.ids, self.offsets[start : end + 1], self.labels[start:end])
+            yield EncodedReviews(self.ids, self.offsets[start : end + 1], self.labels[start:end])
 
 
-def save_reviews(folder: Path, reviews: Reviews) -> None:
+def save_encoded(folder: Path, reviews: EncodedReviews) -> None:
     """Write one .npy file for each array."""
     folder.mkdir(parents=True)
     for name, values in reviews._asdict().items():
         np.save(folder / f"{name}.npy", values, allow_pickle=False)
 
 
-def join_reviews(folder: Path, parts: Sequence[Path]) -> None:
+def join_encoded(folder: Path, parts: Sequence[Path]) -> None:
     """Write the reviews of several folders, one after the other, as those of one; memory does not grow with them."""
     folder.mkdir(parents=True)
-    size = sum(len(load_reviews(part).labels) for part in parts)
-    words = sum(len(load_reviews(part).ids) for part in parts)
-    _write_array(folder / "ids.npy", np.int32, words, (load_reviews(part).ids for part in parts))
+    size = sum(len(load_encoded(part).labels) for part in parts)
+    words = sum(len(load_encoded(part).ids) for part in parts)
+    _write_array(folder / "ids.npy", np.int32, words, (load_encoded(part).ids for part in parts))
     _write_array(folder / "offsets.npy", np.int64, size + 1, _joined_offsets(parts))
-    _write_array(folder / "labels.npy", np.int64, size, (load_reviews(part).labels for part in parts))
+    _write_array(folder / "labels.npy", np.int64, size, (load_encoded(part).labels for part in parts))
 
 
 def _joined_offsets(parts: Sequence[Path]) -> Iterator[np.ndarray]:
     end = 0
     yield np.zeros(1, np.int64)
     for part in parts:
-        offsets = load_reviews(part).offsets
+        offsets = load_encoded(part).offsets
         yield offsets[1:] + end
         end += int(offsets[-1])
 
@@ -75,12 +75,14 @@ def _write_array(path: Path, kind: type[np.generic], size: int, values: Iterable
             file.write(piece.astype(kind, copy=False).data)
 
 
-def load_reviews(folder: Path) -> Reviews:
+def load_encoded(folder: Path) -> EncodedReviews:
     """Map the arrays into memory; nothing is read until it is used."""
-    return Reviews(*(np.load(folder / f"{name}.npy", mmap_mode="r", allow_pickle=False) for name in Reviews._fields))
+    return EncodedReviews(
+        *(np.load(folder / f"{name}.npy", mmap_mode="r", allow_pickle=False) for name in EncodedReviews._fields)
+    )
 
 
-def pad(reviews: Reviews, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def pad(reviews: EncodedReviews, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Give some reviews as one rectangle, as wide as the longest of them.
 
     Returns ids int64 [rows, words], padded on the right, and lengths int64 [rows].
@@ -101,7 +103,7 @@ def batches_by_length(lengths: np.ndarray, batch_size: int) -> Iterator[np.ndarr
 
 
 def shuffled_batches(
-    reviews: Reviews, rows: np.ndarray, batch_size: int, seed: int, window: int = 50, shard: int = SHARD
+    reviews: EncodedReviews, rows: np.ndarray, batch_size: int, seed: int, window: int = 50, shard: int = SHARD
 ) -> Iterator[np.ndarray]:
     """Cut `rows` into batches in a random order, each of reviews of like length: ceil(rows / batch_size) batches.
 

@@ -3,7 +3,7 @@
 from stop_words import get_stop_words
 
 from src.core.params import Language
-from src.text.cleaning import FunctionWords
+from src.text.cleaning import StopWords
 
 # What the lists of stop words hold and a rating still hangs on: negations, contrasts (also between then and now),
 # intensifiers, and words of judgement.
@@ -48,13 +48,13 @@ KEPT: dict[Language, frozenset[str]] = {
 }
 
 
-def function_words(language: Language) -> FunctionWords:
+def find_stop_words(language: Language) -> StopWords:
     """Stop words of a language, scikit-learn's for English and the stop-words package's for others, and those of KEPT.
 
     The English list of stop-words is not used: it holds good, great, best and useless.
     """
     if language != "english":
-        return FunctionWords(frozenset(get_stop_words(language)), KEPT[language])
+        return StopWords(frozenset(get_stop_words(language)), KEPT[language])
     from sklearn.feature_extraction.text import ENGLISH_STOP_WORDS  # half a second
 
-    return FunctionWords(ENGLISH_STOP_WORDS, KEPT[language])
+    return StopWords(ENGLISH_STOP_WORDS, KEPT[language])

@@ -42,7 +42,7 @@ class Tokenizer(tf.Module):  # type: ignore[misc]
 
 
 @lru_cache(maxsize=1)
-def kept_tokenizer(words: tuple[str, ...], max_length: int) -> Tokenizer:
+def cached_tokenizer(words: tuple[str, ...], max_length: int) -> Tokenizer:
     """A Tokenizer that the files share which one process encodes: a graph takes as long to build as many reviews."""
     return Tokenizer(list(words), max_length)
 

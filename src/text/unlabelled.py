@@ -7,17 +7,17 @@ import numpy as np
 
 from src.core.schema import read_text, text_digest
 from src.tables.readers import Row
-from src.text.encoded import Reviews
+from src.text.encoded import EncodedReviews
 from src.text.vocabulary import UNKNOWN
 
 
-def encode_extra(
+def encode_unlabelled(
     rows: Iterable[Row],
     known: set[bytes],
     clean: Callable[[str], str],
     ids: Mapping[str, int],
     max_length: int,
-) -> tuple[Reviews, Counter[str]]:
+) -> tuple[EncodedReviews, Counter[str]]:
     """Encode the texts that are not `known`: neither in a split, so that none is tested on, nor seen before.
 
     known: what text_digest gives for the texts of all splits; the texts used are added. ids: the id of each word of the
@@ -34,14 +34,14 @@ def encode_extra(
             known.add(key)
             found.append(np.array([ids.get(word, UNKNOWN) for word in words], np.int32))
     lengths = [len(review) for review in found]
-    return Reviews(np.concatenate(found), np.cumsum(lengths), np.zeros(len(found) - 1, np.int64)), counts
+    return EncodedReviews(np.concatenate(found), np.cumsum(lengths), np.zeros(len(found) - 1, np.int64)), counts
 
 
-def joined(first: Reviews, second: Reviews) -> Reviews:
+def concatenate(first: EncodedReviews, second: EncodedReviews) -> EncodedReviews:
     """The reviews of both; the first as they are, maybe on disk, where there is nothing to add."""
     if not len(second.labels):
         return first
-    return Reviews(
+    return EncodedReviews(
         np.concatenate([first.ids, second.ids]),
         np.concatenate([first.offsets, first.offsets[-1] + second.offsets[1:]]),
         np.concatenate([first.labels, second.labels]),

@@ -16,7 +16,7 @@ def count_words(texts: Iterable[str]) -> Counter[str]:
     return counts
 
 
-def choose_words(counts: Counter[str], min_count: int, max_words: int) -> list[str]:
+def choose_vocabulary(counts: Counter[str], min_count: int, max_words: int) -> list[str]:
     """Choose the words that occur often enough, most frequent first, ties in code point order.
 
     The word at position i has id FIRST_WORD + i; all other words share the id UNKNOWN.

@@ -56,7 +56,7 @@ def _is_header(line: str, name: str, size: int) -> bool:
     header = len(parts) == 2 and all(part.isdecimal() for part in parts)
     there = int(parts[1]) if header else max(len(parts) - 1, 0)
     if there != size:
-        raise UserError(f"{name}: vectors of {there} numbers a word; set model.embedding to {there}, not {size}")
+        raise UserError(f"{name}: vectors of {there} numbers a word; set model.embedding_dim to {there}, not {size}")
     return header
 
 

@@ -31,7 +31,7 @@ def test_two_experiments_are_compared_without_checking_them_out(experiments, tmp
 def test_the_model_is_better_than_the_majority_and_a_baseline_compares_like_a_model(experiments):
     said = compare(experiments, "more:majority", "more")
     assert [line[-1] for line in said.splitlines() if line.startswith(("qwk", "log_loss"))] == ["*", "*"]
-    scores = pd.read_csv(experiments.path / "plots/evaluate/scores.csv").set_index(["of", "metric"]).value
+    scores = pd.read_csv(experiments.path / "plots/evaluate/scores.csv").set_index(["predictor", "metric"]).value
     said = compare(experiments, "HEAD:tfidf", "HEAD:tfidf_balanced")
     (line,) = [line.split() for line in said.splitlines() if line.startswith("qwk")]
     assert [float(cell) for cell in line[1:3]] == [scores["tfidf", "qwk"], scores["tfidf_balanced", "qwk"]]
@@ -48,7 +48,7 @@ def test_different_test_sets_are_refused_with_the_reason(experiments):
     said = compare(experiments, "HEAD", "other-split", ok=False)
     assert len(said.strip().splitlines()) == 1
     assert "tested on different reviews" in said
-    assert "they differ in prepare.salt" in said
+    assert "they differ in prepare.split_salt" in said
 
 
 @pytest.mark.parametrize(
@@ -56,7 +56,7 @@ def test_different_test_sets_are_refused_with_the_reason(experiments):
     [
         ("nope", "nope: no such commit, branch, tag or experiment"),
         ("HEAD~1", "HEAD~1: data/evaluate/predictions.parquet is not in DVC's cache"),
-        ("HEAD:fasttext", "fasttext: no such baseline; there are majority, tfidf, tfidf_balanced"),
+        ("HEAD:fasttext", "fasttext: HEAD has no such baseline; it has majority, tfidf, tfidf_balanced"),
     ],
 )
 def test_what_cannot_be_compared_is_one_clear_line(experiments, first, says):

@@ -17,7 +17,7 @@ SPACE = {
     key: distribution(key, values)
     for key, values in {
         "train.lr": {"low": 0.0005, "high": 0.02, "log": True},
-        "model.hidden": {"low": 16, "high": 128},
+        "model.hidden_size": {"low": 16, "high": 128},
         "resample.strategy": ["none", "over", "both"],
     }.items()
 }
@@ -27,7 +27,9 @@ def tried(number: int, past: list[Trial]) -> Trial:
     """Try a proposal on a made-up loss, and read it back as it stands in params.yaml."""
     settings = json.loads(json.dumps(propose(SPACE, past, seed_for(1, "search", number))))
     loss = (
-        abs(settings["train.lr"] - 0.003) + settings["model.hidden"] / 1000 + (settings["resample.strategy"] == "both")
+        abs(settings["train.lr"] - 0.003)
+        + settings["model.hidden_size"] / 1000
+        + (settings["resample.strategy"] == "both")
     )
     return Trial(loss, Experiment(f"search-{number}", settings))
 

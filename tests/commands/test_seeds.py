@@ -11,7 +11,7 @@ PARAMS = pd.DataFrame(
     {
         "train.lr": ["0.1", "0.1", "0.2", "0.2", "0.1"],
         "base.seed": ["1", "2", "1", "1", "3"],
-        "prepare.salt": ["a", "a", "a", "a", "b"],
+        "prepare.split_salt": ["a", "a", "a", "a", "b"],
         "model.cell": ["lstm"] * 5,
     }
 )
@@ -19,7 +19,7 @@ METRICS = pd.DataFrame(
     {
         "accuracy": [0.5, 0.7, 0.6, 0.6, 0.9],
         "log_loss": [1.0, 2.0, 1.4, 1.4, 3.0],
-        "above_floor": [0.25, None, None, None, None],
+        "excess_log_loss": [0.25, None, None, None, None],
     }
 )
 
@@ -30,7 +30,7 @@ def rows(table: pd.DataFrame) -> list[list[object]]:
 
 def test_seeds_are_averaged_and_equal_experiments_count_once():
     assert rows(average(PARAMS, METRICS, ["base.seed"])) == [
-        ["train.lr", "prepare.salt", "n", "accuracy", "log_loss", "above_floor"],
+        ["train.lr", "prepare.split_salt", "n", "accuracy", "log_loss", "excess_log_loss"],
         ["0.2", "a", 1, "0.6000", "1.4000", "-"],
         ["0.1", "a", 2, "0.6000 ± 0.1414", "1.5000 ± 0.7071", "0.2500"],
         ["0.1", "b", 1, "0.9000", "3.0000", "-"],
@@ -38,7 +38,7 @@ def test_seeds_are_averaged_and_equal_experiments_count_once():
 
 
 def test_several_parameters_can_be_averaged_over():
-    assert rows(average(PARAMS, METRICS[["log_loss"]], ["prepare.salt", "base.seed"])) == [
+    assert rows(average(PARAMS, METRICS[["log_loss"]], ["prepare.split_salt", "base.seed"])) == [
         ["train.lr", "n", "log_loss"],
         ["0.2", 1, "1.4000"],
         ["0.1", 3, "2.0000 ± 1.0000"],

@@ -220,10 +220,10 @@ def test_names_are_made_of_the_settings():
         "lr=0.001+strategy=none",
         "lr=1e-05+strategy=none",
     ]
-    (experiment,) = combine({"train.lr": [0.1], "pretrain.lr": [1], "baseline.strengths": [[0.3, 1.0]]})
-    assert experiment.name == "train.lr=0.1+pretrain.lr=1+baseline.strengths=0.3,1.0"
-    (experiment,) = combine({"model.wide": [True], "data.split_column": [None]})
-    assert experiment.name == "wide=true+split_column=null"
+    (experiment,) = combine({"train.lr": [0.1], "pretrain.lr": [1], "baseline.C": [[0.3, 1.0]]})
+    assert experiment.name == "train.lr=0.1+pretrain.lr=1+baseline.C=0.3,1.0"
+    (experiment,) = combine({"model.bag_of_words": [True], "data.split_column": [None]})
+    assert experiment.name == "bag_of_words=true+split_column=null"
     with pytest.raises(UserError, match=r"lr=1: the grid has it 2 times"):
         combine({"train.lr": [1, 1]})
 
@@ -247,8 +247,8 @@ def test_values_arrive_in_params_yaml_with_their_types(tmp_path: Path):
         "data.slice_columns": ["a b"],
         "data.separator": ";",
         "data.path": 'a:b=c,d\'s "größte" {x}',
-        "prepare.salt": "null",
-        "baseline.strengths": [0.3, 1.0],
+        "prepare.split_salt": "null",
+        "baseline.C": [0.3, 1.0],
     }
     path = tmp_path / "params.yaml"
     path.write_bytes((ROOT / "params.yaml").read_bytes())

@@ -20,9 +20,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from ruamel.yaml import YAML
 
-from src.core import executor as engine_module
+from src.core import executor as executor_module
 from src.core.errors import UserError
-from src.core.executor import Local, open_engine
+from src.core.executor import LocalExecutor, open_executor
 from src.core.params import Engine
 from src.core.schema import SPLITS
 from stages import prepare
@@ -184,9 +184,9 @@ def test_a_file_that_changed_since_it_was_looked_at_is_refused(make_params, tmp_
     scratch.mkdir()
     path.write_text("content,score\ngood,5\n", encoding="utf-8")
     work = prepare.Work(params.data, params.prepare, tmp_path, scratch, 1, folder=False)
-    found, state, rows, counts = prepare.survey_file(work, (0, str(path)))
+    found, state, rows, counts = prepare.scan_file(work, (0, str(path)))
     prepare.save(scratch / "counts.npy", np.array([counts]))
-    prepare.settle_bucket(work, 0)
+    prepare.resolve_bucket(work, 0)
     part = prepare.Part(0, found, state, 0, rows)
     assert prepare.write_file(work, part).summary()["rows"]["used"] == 1
     with path.open("a", encoding="utf-8") as file:
@@ -239,12 +239,12 @@ def work_once(folder, number):
 
 @given(st.lists(st.integers(), min_size=1))
 def test_a_fold_keeps_the_order(numbers):
-    assert Local().fold(lambda number: [number], add, numbers) == numbers
+    assert LocalExecutor().fold(lambda number: [number], add, numbers) == numbers
 
 
 def test_results_come_in_order_though_a_worker_dies(tmp_path, monkeypatch):
     monkeypatch.chdir(ROOT)
-    with open_engine(settings()) as engine:
+    with open_executor(settings()) as engine:
         assert engine.map(partial(work_once, tmp_path), range(9)) == [[number] for number in range(9)]
         (tmp_path / "died").unlink()
         assert engine.fold(partial(work_once, tmp_path), add, range(9)) == list(range(9))
@@ -259,7 +259,7 @@ def test_code_that_has_changed_since_is_read_again(cluster, tmp_path, monkeypatc
     monkeypatch.chdir(tmp_path)
     for answer in (1, 23):  # of two lengths: Python tells files of one second apart by their size
         (tmp_path / "src/answer.py").write_text(f"ANSWER = {answer}\n", encoding="utf-8")
-        with open_engine(settings(cluster)) as engine:
+        with open_executor(settings(cluster)) as engine:
             assert set(engine.map(ask, range(4))) == {answer}
 
 
@@ -273,19 +273,19 @@ def refuse(number):
 
 def test_what_goes_wrong_is_one_clear_line(monkeypatch):
     monkeypatch.chdir(ROOT)
-    monkeypatch.setattr(engine_module, "PATIENCE", 2)
+    monkeypatch.setattr(executor_module, "PATIENCE", 2)
     with pytest.raises(UserError, match="no Dask scheduler with workers answers"):  # noqa: SIM117
-        with open_engine(settings(f"tcp://127.0.0.1:{free_port()}")):
+        with open_executor(settings(f"tcp://127.0.0.1:{free_port()}")):
             pass
     with pytest.raises(UserError, match=r"is for engine\.name: dask"):  # noqa: SIM117
-        with open_engine(settings("tcp://127.0.0.1:1").model_copy(update={"name": "local"})):
+        with open_executor(settings("tcp://127.0.0.1:1").model_copy(update={"name": "local"})):
             pass
-    with pytest.raises(UserError, match="file 0: mend it"), open_engine(settings()) as engine:
+    with pytest.raises(UserError, match="file 0: mend it"), open_executor(settings()) as engine:
         engine.map(refuse, [0])
-    with pytest.raises(UserError, match=r"more engine\.memory, or smaller files"), open_engine(settings()) as engine:
+    with pytest.raises(UserError, match=r"more engine\.memory, or smaller files"), open_executor(settings()) as engine:
         engine.map(always_die, [0])
     monkeypatch.setitem(sys.modules, "distributed", None)
-    with pytest.raises(UserError, match=r"pip install -r requirements-cluster\.txt"), open_engine(settings()):
+    with pytest.raises(UserError, match=r"pip install -r requirements-cluster\.txt"), open_executor(settings()):
         pass
 
 

@@ -1,6 +1,6 @@
 import pytest
 
-from src.core.files import read_json, replacing, write_json
+from src.core.files import atomic_write, read_json, write_json
 from src.core.seeds import seed_for
 
 
@@ -9,8 +9,8 @@ def test_what_fails_leaves_the_old_file_and_nothing_beside_it(tmp_path):
     path.write_text("old", encoding="utf-8")
 
     def fail():
-        with replacing(path) as aside:
-            aside.write_text("half", encoding="utf-8")
+        with atomic_write(path) as temporary:
+            temporary.write_text("half", encoding="utf-8")
             raise OSError("disk full")
 
     with pytest.raises(OSError, match="disk full"):
@@ -22,9 +22,9 @@ def test_what_fails_leaves_the_old_file_and_nothing_beside_it(tmp_path):
 def test_a_folder_is_replaced_as_a_whole(tmp_path):
     folder = tmp_path / "a" / "b"
     for name in ("first", "second"):
-        with replacing(folder) as aside:
-            aside.mkdir()
-            (aside / name).touch()
+        with atomic_write(folder) as temporary:
+            temporary.mkdir()
+            (temporary / name).touch()
     assert [path.name for path in folder.iterdir()] == ["second"]
 
 

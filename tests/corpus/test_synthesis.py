@@ -5,22 +5,22 @@ import pytest
 import torch
 from ruamel.yaml import YAML
 
-from src.core.schema import TRUTH
+from src.core.schema import TRUE_PROBABILITIES
 from src.corpus.synthesis import CONTRASTS, LEVELS, NOW, OPENINGS, TURNS, star_probabilities, synthesize
 from src.evaluation.baselines import Texts, logistic_regressions
-from src.evaluation.metrics import outcome
+from src.evaluation.metrics import prediction_result
 from src.learning.checkpoints import Checkpoint
-from src.learning.classification import Rating, predict
+from src.learning.classification import ClassificationTask, predict
 from src.learning.model import ReviewModel
 from src.learning.training import be_deterministic, fit
 from src.tables.readers import Row
-from src.tables.splitting import Kept
+from src.tables.splitting import UsedReview
 from src.text.cleaning import make_cleaner
-from src.text.encoded import Reviews
-from src.text.stop_words import function_words
-from src.text.vocabulary import FIRST_WORD, UNKNOWN, choose_words, count_words
+from src.text.encoded import EncodedReviews
+from src.text.stop_words import find_stop_words
+from src.text.vocabulary import FIRST_WORD, UNKNOWN, choose_vocabulary, count_words
 from tests.conftest import ROOT
-from tests.tables.test_splitting import judge_all
+from tests.tables.test_splitting import classify_all
 
 CLAUSES = YAML(typ="safe", pure=True).load(ROOT / "src/corpus/clauses.yaml")
 
@@ -30,7 +30,7 @@ def corpus(reviews, seed=1):
 
 
 def truth_of(reviews):
-    return np.array([[review[name] for name in TRUTH] for review in reviews])
+    return np.array([[review[name] for name in TRUE_PROBABILITIES] for review in reviews])
 
 
 def test_there_is_enough_to_say():
@@ -54,17 +54,20 @@ def test_a_text_alone_decides_its_probabilities_and_its_stars():
     seen = {}
     for review in corpus(30_000):
         if review["content"]:
-            said = (review["score"], *(review[name] for name in TRUTH))
+            said = (review["score"], *(review[name] for name in TRUE_PROBABILITIES))
             assert seen.setdefault(review["content"].casefold(), said) == said
 
 
 def test_stars_are_drawn_from_the_probabilities():
     unique = list({review["content"]: review for review in corpus(30_000)}.values())
-    truth, stars = truth_of(unique), np.array([review["score"] for review in unique])
-    expected, spread = truth.sum(axis=0), np.sqrt((truth * (1 - truth)).sum(axis=0))
+    true_probabilities, stars = truth_of(unique), np.array([review["score"] for review in unique])
+    expected, spread = (
+        true_probabilities.sum(axis=0),
+        np.sqrt((true_probabilities * (1 - true_probabilities)).sum(axis=0)),
+    )
     assert (np.abs(np.bincount(stars, minlength=6)[1:] - expected) < 4 * spread).all()
-    loss = -np.log(truth[np.arange(len(stars)), stars - 1]).mean()
-    entropy = -(truth * np.log(truth)).sum(axis=1)
+    loss = -np.log(true_probabilities[np.arange(len(stars)), stars - 1]).mean()
+    entropy = -(true_probabilities * np.log(true_probabilities)).sum(axis=1)
     assert loss == pytest.approx(entropy.mean(), abs=0.02)
 
 
@@ -97,10 +100,15 @@ def test_what_turns_a_clause_has_a_twin_in_nearly_the_same_words():
 
 def split_corpus():
     rows = [
-        Row(number, review["content"], review["score"], truth=tuple(review[name] for name in TRUTH))
+        Row(
+            number,
+            review["content"],
+            review["score"],
+            true_probabilities=tuple(review[name] for name in TRUE_PROBABILITIES),
+        )
         for number, review in enumerate(corpus(10_000))
     ]
-    kept = [verdict for verdict in judge_all(rows, salt="reviews") if isinstance(verdict, Kept)]
+    kept = [verdict for verdict in classify_all(rows, salt="reviews") if isinstance(verdict, UsedReview)]
     return {split: [review for review in kept if review.split == split] for split in ("train", "valid", "test")}
 
 
@@ -113,26 +121,28 @@ def test_a_bag_of_words_stays_above_the_floor_and_the_lstm_gets_closer(make_para
         for split, reviews in splits.items()
     }
     labels = texts["test"].labels
-    floor = outcome(np.array([review.truth for review in splits["test"]]), labels).loss.mean()
+    floor = prediction_result(np.array([review.true_probabilities for review in splits["test"]]), labels).loss.mean()
     tfidf = next(logistic_regressions(texts["train"], texts["valid"], texts["test"].texts, 5, params.baseline))[1]
 
-    clean = make_cleaner("english", params.clean, function_words("english"))
+    clean = make_cleaner("english", params.clean, find_stop_words("english"))
     cleaned = {split: [clean(text) for text in part.texts] for split, part in texts.items()}
-    words = choose_words(count_words(cleaned["train"]), params.encode.min_count, params.encode.max_words)
+    words = choose_vocabulary(count_words(cleaned["train"]), params.encode.min_count, params.encode.vocabulary_size)
     ids = {word: FIRST_WORD + place for place, word in enumerate(words)}
 
     def encode(split):
         coded = [[ids.get(word, UNKNOWN) for word in text.split(" ")] for text in cleaned[split]]
-        return Reviews(np.concatenate(coded).astype(np.int32), np.cumsum([0, *map(len, coded)]), texts[split].labels)
+        return EncodedReviews(
+            np.concatenate(coded).astype(np.int32), np.cumsum([0, *map(len, coded)]), texts[split].labels
+        )
 
     be_deterministic(1)
     torch.manual_seed(1)
     model = ReviewModel(params.model, FIRST_WORD + len(words), 5)
     rows = np.arange(len(splits["train"]))
-    task = Rating(model, encode("train"), rows, encode("valid"), np.zeros(5))
+    task = ClassificationTask(model, encode("train"), rows, encode("valid"), np.zeros(5))
     fit(task, params.train, 1, lambda epoch: None, Checkpoint(tmp_path / "checkpoint.safetensors"))
-    lstm = outcome(predict(model, encode("test"), np.zeros(5)), labels).loss.mean()
-    bag = outcome(tfidf, labels).loss.mean()
+    lstm = prediction_result(predict(model, encode("test"), np.zeros(5)), labels).loss.mean()
+    bag = prediction_result(tfidf, labels).loss.mean()
     print(f"floor {floor:.3f}, LSTM {lstm:.3f}, TF-IDF + logistic regression {bag:.3f}")
     assert bag > floor + 0.15
     assert floor < lstm < bag - 0.03

@@ -10,7 +10,7 @@ from src.evaluation.metrics import (
     expected_calibration_error,
     intervals,
     macro_f1,
-    outcome,
+    prediction_result,
     quadratic_weighted_kappa,
     reliability,
     scores,
@@ -30,7 +30,7 @@ def predictions(reviews, seed):
 @given(st.integers(2, 60), st.integers(0, 10**6))
 def test_every_metric_agrees_with_scikit_learn(reviews, seed):
     probabilities, labels = predictions(reviews, seed)
-    ours = scores(outcome(probabilities, labels), 5, bins=10)
+    ours = scores(prediction_result(probabilities, labels), 5, bins=10)
     predicted = probabilities.argmax(axis=1)
     assert ours["accuracy"] == pytest.approx(sklearn_metrics.accuracy_score(labels, predicted))
     assert ours["macro_f1"] == pytest.approx(sklearn_metrics.f1_score(labels, predicted, average="macro"))
@@ -54,7 +54,7 @@ def test_a_class_that_neither_occurs_nor_is_predicted_does_not_count():
 
 def test_calibration_by_hand():
     probabilities = np.array([[0.9, 0.1], [0.9, 0.1], [0.4, 0.6], [0.0, 1.0]])
-    result = outcome(probabilities, np.array([0, 1, 1, 1]))
+    result = prediction_result(probabilities, np.array([0, 1, 1, 1]))
     assert reliability(result, bins=5) == [
         (pytest.approx(0.6), 1.0, 1),
         (pytest.approx(2.8 / 3), pytest.approx(2 / 3), 3),
@@ -63,27 +63,27 @@ def test_calibration_by_hand():
 
 
 def test_an_impossible_class_that_occurs_costs_much_and_not_infinity():
-    result = outcome(np.array([[1.0, 0.0]]), np.array([1]))
+    result = prediction_result(np.array([[1.0, 0.0]]), np.array([1]))
     assert 700 < result.loss[0] < 800
 
 
 def test_intervals_cover_the_truth_as_often_as_they_say():
-    truth, covered = 0.7, 0
+    true_probabilities, covered = 0.7, 0
     for seed in range(200):
-        right = np.random.default_rng(seed).random(200) < truth
+        right = np.random.default_rng(seed).random(200) < true_probabilities
         probabilities = np.where(right[:, None], [0.4, 0.6], [0.6, 0.4])
-        result = outcome(probabilities, np.ones(200, int))
+        result = prediction_result(probabilities, np.ones(200, int))
         low, high = intervals(lambda drawn: {"accuracy": (drawn.labels == drawn.predicted).mean()}, result, 200, seed)[
             "accuracy"
         ]
-        covered += low <= truth <= high
+        covered += low <= true_probabilities <= high
     assert 0.89 <= covered / 200 <= 0.99
 
 
 def test_the_tables_by_hand():
     probabilities = np.eye(5)[[0, 0, 4, 3]] * 0.8 + 0.04
     labels = np.array([0, 4, 4, 3])
-    result = outcome(probabilities, labels)
+    result = prediction_result(probabilities, labels)
     counts = confusion_table(result, STARS)
     assert len(counts) == 25
     assert counts[counts.reviews > 0].to_numpy().tolist() == [[1, 1, 1], [4, 4, 1], [5, 1, 1], [5, 5, 1]]

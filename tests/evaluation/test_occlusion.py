@@ -1,8 +1,8 @@
 import numpy as np
 
-from src.evaluation.occlusion import PART, word_effects
+from src.evaluation.occlusion import REVIEWS_AT_ONCE, word_effects
 from src.evaluation.score_tables import word_table
-from src.text.encoded import Reviews
+from src.text.encoded import EncodedReviews
 from src.text.vocabulary import FIRST_WORD, UNKNOWN
 
 GOOD, BAD, SO = FIRST_WORD, FIRST_WORD + 1, FIRST_WORD + 2
@@ -11,7 +11,7 @@ WORTH = {UNKNOWN: 0.0, GOOD: 1.0, BAD: -2.0, SO: 0.25}
 
 def reviews_of(*texts):
     lengths = [len(text) for text in texts]
-    return Reviews(np.concatenate(texts), np.cumsum([0, *lengths]), np.zeros(len(texts), int))
+    return EncodedReviews(np.concatenate(texts), np.cumsum([0, *lengths]), np.zeros(len(texts), int))
 
 
 def sum_of_words(reviews):
@@ -27,9 +27,9 @@ def test_a_word_does_what_the_stars_lose_without_it_wherever_it_stands():
 
 
 def test_only_the_rows_asked_for_are_explained_however_many_parts_they_take():
-    reviews = reviews_of(*[[GOOD, SO]] * (2 * PART + 1), [BAD])
-    found = list(word_effects(reviews, np.arange(2 * PART + 1), sum_of_words))
-    assert found == [(row, word, WORTH[word]) for row in range(2 * PART + 1) for word in (GOOD, SO)]
+    reviews = reviews_of(*[[GOOD, SO]] * (2 * REVIEWS_AT_ONCE + 1), [BAD])
+    found = list(word_effects(reviews, np.arange(2 * REVIEWS_AT_ONCE + 1), sum_of_words))
+    assert found == [(row, word, WORTH[word]) for row in range(2 * REVIEWS_AT_ONCE + 1) for word in (GOOD, SO)]
 
 
 def test_a_word_is_worth_its_mean_over_the_reviews_that_hold_it():

@@ -2,7 +2,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from src.evaluation.metrics import intervals, middle, outcome, scores
+from src.evaluation.metrics import intervals, percentile_interval, prediction_result, scores
 from src.evaluation.significance import by_class, changed_reviews, compare, holm, paired_draws
 
 REVIEWS = 400
@@ -27,7 +27,7 @@ def simulated(random, runs, luck=0.0, blur=0.4):
     true_logits = random.normal(size=(REVIEWS, 5)) * 1.5 + np.array([0, -1, -1, 0, 2])
     labels = np.array([random.choice(5, p=p) for p in softmax(true_logits)])
     blurs = [random.normal(size=(REVIEWS, 5)) * blur + random.normal(size=5) * luck for _ in range(runs)]
-    return [outcome(softmax(true_logits + blur), labels) for blur in blurs]
+    return [prediction_result(softmax(true_logits + blur), labels) for blur in blurs]
 
 
 def test_two_trainings_that_differ_by_chance_are_called_different_in_at_most_2_of_20_tries():
@@ -59,7 +59,7 @@ def test_a_setting_that_is_better_is_found_through_the_luck_of_its_trainings():
 def test_a_model_is_called_better_than_the_majority():
     (model,) = simulated(np.random.default_rng(1), 1)
     shares = np.bincount(model.labels, minlength=5) / REVIEWS
-    majority = outcome(np.tile(shares, (REVIEWS, 1)), model.labels)
+    majority = prediction_result(np.tile(shares, (REVIEWS, 1)), model.labels)
     table = compare(measure, [majority], [model], RESAMPLES, 1)
     assert table.loc[["accuracy", "macro_f1", "qwk", "mae", "log_loss"], "different"].all()
     assert table.difference["log_loss"] < 0 < table.difference["accuracy"]
@@ -81,7 +81,7 @@ def test_a_paired_interval_leaves_out_what_both_share():
     alone = intervals(measure, one, 200, 1)["log_loss"]
     paired = paired_draws(measure, [one, one], [a_bit_worse], 200, 1)
     assert alone[1] - alone[0] > 0.1
-    assert middle(paired["log_loss"]) == pytest.approx((0.01, 0.01))
+    assert percentile_interval(paired["log_loss"]) == pytest.approx((0.01, 0.01))
     assert not paired["accuracy"].any()
 
 
@@ -107,7 +107,7 @@ def test_changed_reviews_are_those_that_one_has_right_and_the_other_wrong():
 
 def test_each_class_by_hand_as_the_mean_of_the_trainings():
     labels = np.array([0, 4, 4])
-    one, other = (outcome(np.eye(5)[guess], labels) for guess in ([0, 4, 0], [1, 4, 4]))
+    one, other = (prediction_result(np.eye(5)[guess], labels) for guess in ([0, 4, 0], [1, 4, 4]))
     table = by_class(pd.Series([1, 5, 5]), [one], [one, other])
     assert table["reviews"].to_dict() == {1: 1, 5: 2}
     assert table["accuracy"].to_dict("list") == {"first": [1, 0.5], "second": [0.5, 0.75], "difference": [-0.5, 0.25]}

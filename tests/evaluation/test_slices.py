@@ -2,7 +2,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from src.evaluation.metrics import Outcome
+from src.evaluation.metrics import PredictionResult
 from src.evaluation.slices import SHOWN, column_classes, length_classes, slice_table
 
 
@@ -41,7 +41,9 @@ def test_rare_values_are_one_class_behind_the_frequent_ones():
 
 
 def test_each_class_is_scored_by_hand():
-    result = Outcome(np.array([0, 4, 4]), np.array([0, 4, 1]), np.array([0.1, 0.2, 1.3]), np.array([0.9, 0.8, 0.5]))
+    result = PredictionResult(
+        np.array([0, 4, 4]), np.array([0, 4, 1]), np.array([0.1, 0.2, 1.3]), np.array([0.9, 0.8, 0.5])
+    )
     table = slice_table({"at": column_classes(pd.Series(["a", "b", "b"]))}, result, [1, 2, 3, 4, 5])
     assert table.to_dict("records") == [
         {

@@ -13,15 +13,15 @@ import pytest
 from ruamel.yaml import YAML
 from safetensors.torch import load_file, save
 
-from src.text.encoded import save_reviews
+from src.text.encoded import save_encoded
 from tests.conftest import ROOT, changed_params, copy_of
 from tests.learning.test_training import order_decides
 from tests.pipeline.test_kills import processes_in
 
 PLAIN = [sys.executable, "-m", "stages.train"]
 SMALL = {
-    "model.embedding": 8,
-    "model.hidden": 8,
+    "model.embedding_dim": 8,
+    "model.hidden_size": 8,
     "train.batch_size": 7,
     "train.checkpoint_steps": 10,
     "train.portable": False,
@@ -41,7 +41,7 @@ def make_folder(tmp_path_factory):
     def make(**changes):
         folder = tmp_path_factory.mktemp("ranks")
         for name, count in (("train", 90), ("valid", 300)):
-            save_reviews(folder / "data/encode" / name, order_decides(count, seed=count))
+            save_encoded(folder / "data/encode" / name, order_decides(count, seed=count))
         (folder / "data/encode/vocabulary.txt").write_text("w\n" * 7, encoding="utf-8")
         (folder / "data/resample").mkdir()
         np.save(folder / "data/resample/rows.npy", np.sort(np.arange(85) * 7 % 90))
@@ -197,7 +197,7 @@ def test_the_same_command_goes_on_after_a_loss(make_folder):
 
 
 def test_what_every_attempt_would_meet_again_is_not_tried_again(make_folder):
-    folder = make_folder(**{"train.processes": 2, "train.lr": 1e30, "train.clip": 1e30})
+    folder = make_folder(**{"train.processes": 2, "train.lr": 1e30, "train.max_grad_norm": 1e30})
     process = start(folder, PLAIN)
     said = finish(process)
     assert process.returncode == 1

@@ -2,9 +2,9 @@ import numpy as np
 import pytest
 import torch
 
-from src.learning.language_model import Language, LanguageModel
+from src.learning.language_model import LanguageModel, LanguageModelTask
 from src.learning.training import fit
-from src.text.encoded import Reviews
+from src.text.encoded import EncodedReviews
 from tests.learning.test_training import Nothing
 
 WORDS = 12
@@ -24,7 +24,9 @@ def cycles(count, seed):
     """Reviews that count upwards, 2, 3, ... 11, 2, 3, ...: each word says which one follows and which came before."""
     random = np.random.default_rng(seed)
     texts = [2 + (np.arange(length) + random.integers(10)) % 10 for length in random.integers(1, 9, count)]
-    return Reviews(np.concatenate(texts).astype(np.int32), np.cumsum([0, *map(len, texts)]), np.zeros(count, int))
+    return EncodedReviews(
+        np.concatenate(texts).astype(np.int32), np.cumsum([0, *map(len, texts)]), np.zeros(count, int)
+    )
 
 
 def test_each_direction_predicts_every_word_but_its_first(make_params):
@@ -51,8 +53,8 @@ def test_a_review_has_the_same_loss_alone_and_in_any_batch(make_params):
 @pytest.mark.parametrize("softmax_words", [WORDS, 4])
 def test_it_learns_what_follows_also_against_a_few_words_at_a_time(make_params, softmax_words):
     settings = pretrain_settings(make_params, **{"pretrain.softmax_words": softmax_words})
-    task = Language(build(settings), cycles(300, 1), cycles(50, 2))
-    before = task.measure()["valid/loss"]
+    task = LanguageModelTask(build(settings), cycles(300, 1), cycles(50, 2))
+    before = task.validate()["valid/loss"]
     best = fit(task, settings, 1, lambda epoch: None, Nothing())
     assert before > 2
     assert best.valid_loss < 0.1
@@ -64,12 +66,14 @@ def test_a_few_words_stand_for_all_others(make_params):
     with torch.no_grad():
         for weights in network.parameters():
             weights.zero_()
-    surprise = network(torch.tensor([[4, 5, 6], [5, 0, 0]]), torch.tensor([3, 1]))
-    assert surprise.tolist() == pytest.approx([np.log(WORDS)] * 4)
+    nll = network(torch.tensor([[4, 5, 6], [5, 0, 0]]), torch.tensor([3, 1]))
+    assert nll.tolist() == pytest.approx([np.log(WORDS)] * 4)
 
 
 def test_reviews_of_one_word_have_nothing_that_follows(make_params):
-    one = Reviews(np.array([2, 3], np.int32), np.array([0, 1, 2]), np.zeros(2, int))
+    one = EncodedReviews(np.array([2, 3], np.int32), np.array([0, 1, 2]), np.zeros(2, int))
     settings = pretrain_settings(make_params)
     for reviews, valid in ((one, cycles(20, 1)), (cycles(20, 1), one)):
-        assert fit(Language(build(settings), reviews, valid), settings, 1, lambda epoch: None, Nothing()) is None
+        assert (
+            fit(LanguageModelTask(build(settings), reviews, valid), settings, 1, lambda epoch: None, Nothing()) is None
+        )

@@ -11,11 +11,11 @@ POOLINGS = ("max_mean", "max", "mean", "last")
 
 
 def build(seed=0, **changes):
-    settings = {"cell": "lstm", "embedding": 6, "hidden": 5, "layers": 1, "directions": 2, "pooling": "max_mean"}
-    settings |= {"dropout": 0.5, "word_dropout": 0.5, "wide": True}
+    settings = {"cell": "lstm", "embedding_dim": 6, "hidden_size": 5, "num_layers": 1, "bidirectional": True}
+    settings |= {"pooling": "max_mean", "dropout": 0.5, "word_dropout": 0.5, "bag_of_words": True}
     torch.manual_seed(seed)
     model = ReviewModel(Model(**(settings | changes)), words=20, classes=5).eval()
-    if model.settings.wide:
+    if model.settings.bag_of_words:
         nn.init.normal_(model.wide.weight[2:])
     return model
 
@@ -29,9 +29,9 @@ def some_reviews():
 
 @pytest.mark.parametrize("cell", CELLS)
 @pytest.mark.parametrize("pooling", POOLINGS)
-@pytest.mark.parametrize("directions", [1, 2])
-def test_a_review_has_the_same_logits_alone_and_in_any_batch(cell, pooling, directions):
-    model = build(cell=cell, pooling=pooling, directions=directions, layers=2)
+@pytest.mark.parametrize("bidirectional", [False, True])
+def test_a_review_has_the_same_logits_alone_and_in_any_batch(cell, pooling, bidirectional):
+    model = build(cell=cell, pooling=pooling, bidirectional=bidirectional, num_layers=2)
     ids, lengths = some_reviews()
     together = model(ids, lengths)
     wider = model(nn.functional.pad(ids, (0, 9)), lengths)
@@ -85,7 +85,7 @@ def test_a_word_adds_its_wide_logits_wherever_it_stands():
     ids, lengths = some_reviews()
     before = model(ids, lengths)
     with torch.no_grad():
-        model.wide.weight[7] += torch.arange(5.0) / WIDE_SCALE
+        model.bag_of_words.weight[7] += torch.arange(5.0) / WIDE_SCALE
     added = (model(ids, lengths) - before).detach()
     times = (ids == 7).sum(dim=1) / lengths.sqrt()
     assert times.sum() > 0

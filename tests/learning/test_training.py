@@ -6,13 +6,13 @@ import torch
 
 from src.core.errors import UserError
 from src.core.params import check_params
-from src.evaluation.metrics import outcome
+from src.evaluation.metrics import prediction_result
 from src.learning.checkpoints import Checkpoint
-from src.learning.classification import Rating, predict
+from src.learning.classification import ClassificationTask, predict
 from src.learning.model import ReviewModel
 from src.learning.resampling import resample
 from src.learning.training import be_deterministic, choose_device, fit
-from src.text.encoded import SHARD, Reviews, shuffled_batches
+from src.text.encoded import SHARD, EncodedReviews, shuffled_batches
 from tests.conftest import changed_params
 
 NO_SHIFT = np.zeros(2)
@@ -20,7 +20,7 @@ NO_SHIFT = np.zeros(2)
 
 def settings(**changes):
     keys = {"train.epochs": 12, "train.lr": 0.01, "train.batch_size": 16, "train.patience": 12} | changes
-    small = {"model.embedding": 16, "model.hidden": 16, "model.dropout": 0.1, "model.word_dropout": 0.0}
+    small = {"model.embedding_dim": 16, "model.hidden_size": 16, "model.dropout": 0.1, "model.word_dropout": 0.0}
     return check_params(changed_params(small | keys), "params.yaml")
 
 
@@ -34,7 +34,7 @@ def order_decides(count, seed):
         pair = (2, 3) if label else (3, 2)
         texts.append(np.insert(np.insert(text, second, pair[1]), first, pair[0]))
     lengths = [len(text) for text in texts]
-    return Reviews(np.concatenate(texts).astype(np.int32), np.cumsum([0, *lengths]), labels)
+    return EncodedReviews(np.concatenate(texts).astype(np.int32), np.cumsum([0, *lengths]), labels)
 
 
 class Nothing:
@@ -53,7 +53,7 @@ def run(reviews, valid, params, seed=1, rows=None, shift=NO_SHIFT, checkpoint=No
     model = ReviewModel(params.model, words=9, classes=len(shift))
     epochs = []
     rows = np.arange(len(reviews.labels)) if rows is None else rows
-    task = Rating(model, reviews, rows, valid, shift)
+    task = ClassificationTask(model, reviews, rows, valid, shift)
     best = fit(task, params.train, seed, epochs.append, checkpoint or Nothing())
     return model, best, epochs
 
@@ -73,7 +73,7 @@ def test_the_best_epoch_is_kept_and_training_stops_when_it_is_past():
     model, best, epochs = run(reviews, valid, settings(**{"train.patience": 2, "train.epochs": 40}))
     assert best.valid_loss == min(epoch.valid_loss for epoch in epochs)
     assert epochs[-1].number == best.number + 2
-    assert outcome(predict(model, valid, NO_SHIFT), valid.labels).loss.mean() == pytest.approx(
+    assert prediction_result(predict(model, valid, NO_SHIFT), valid.labels).loss.mean() == pytest.approx(
         best.valid_loss, abs=1e-6
     )
 
@@ -100,7 +100,7 @@ def test_bfloat16_learns_about_the_same_and_keeps_float32_weights():
 def test_prediction_does_not_depend_on_the_order_of_the_reviews():
     reviews = order_decides(300, 1)
     model = ReviewModel(settings().model, words=9, classes=2)
-    turned = Reviews(
+    turned = EncodedReviews(
         np.concatenate(
             [reviews.ids[a:b] for a, b in zip(reviews.offsets[-2::-1], reviews.offsets[:0:-1], strict=True)]
         ),
@@ -120,7 +120,7 @@ def test_taking_the_shift_of_the_prior_out_mends_the_log_loss_of_a_balanced_mode
         texts = [reviews.ids[reviews.offsets[i] : reviews.offsets[i + 1]] for i in keep]
         noise = random.random(len(keep)) < 0.05
         labels = np.where(noise, 1 - reviews.labels[keep], reviews.labels[keep])
-        return Reviews(np.concatenate(texts), np.cumsum([0, *map(len, texts)]), labels)
+        return EncodedReviews(np.concatenate(texts), np.cumsum([0, *map(len, texts)]), labels)
 
     reviews, valid, unseen = rare_ones(800, 1), rare_ones(400, 2), rare_ones(800, 3)
     params = settings(**{"resample.strategy": "over", "resample.amount": 1.0})
@@ -129,7 +129,7 @@ def test_taking_the_shift_of_the_prior_out_mends_the_log_loss_of_a_balanced_mode
     assert counts[0] == counts[1]
     model, _, _ = run(reviews, valid, params, rows=balanced.rows, shift=balanced.log_prior_shift)
     corrected, raw = (
-        outcome(predict(model, unseen, shift), unseen.labels).loss.mean()
+        prediction_result(predict(model, unseen, shift), unseen.labels).loss.mean()
         for shift in (balanced.log_prior_shift, NO_SHIFT)
     )
     assert corrected < raw - 0.02
@@ -174,15 +174,15 @@ def test_a_killed_training_goes_on_to_the_same_bytes(tmp_path, monkeypatch, writ
 def test_figures_measured_part_by_part_are_those_of_all_at_once(monkeypatch):
     reviews = order_decides(300, 1)
     model = ReviewModel(settings().model, words=9, classes=2)
-    task = Rating(model, reviews, np.arange(300), reviews, NO_SHIFT)
-    whole = task.measure()
-    monkeypatch.setattr(Reviews, "parts", partialmethod(Reviews.parts, size=70))
-    assert task.measure() == pytest.approx(whole, rel=1e-6)
+    task = ClassificationTask(model, reviews, np.arange(300), reviews, NO_SHIFT)
+    whole = task.validate()
+    monkeypatch.setattr(EncodedReviews, "parts", partialmethod(EncodedReviews.parts, size=70))
+    assert task.validate() == pytest.approx(whole, rel=1e-6)
 
 
 def test_a_loss_that_is_no_number_stops_with_what_to_try():
     reviews = order_decides(100, 1)
-    params = settings(**{"train.lr": 1e30, "train.clip": 1e30})
+    params = settings(**{"train.lr": 1e30, "train.max_grad_norm": 1e30})
     with pytest.raises(UserError, match=r"in epoch \d+, step \d+, .*lower lr"):
         run(reviews, reviews, params)
 
@@ -190,7 +190,8 @@ def test_a_loss_that_is_no_number_stops_with_what_to_try():
 @pytest.mark.parametrize(("count", "epochs", "warmup"), [(1, 1, 0.5), (60, 1, 0.2), (20, 1, 0.5), (16, 10, 0.1)])
 def test_a_schedule_of_few_steps_works(count, epochs, warmup):
     reviews = order_decides(count, 1)
-    params = settings(**{"train.epochs": epochs, "train.warmup": warmup, "train.batch_size": 10 if count == 20 else 16})
+    batch_size = 10 if count == 20 else 16
+    params = settings(**{"train.epochs": epochs, "train.warmup_ratio": warmup, "train.batch_size": batch_size})
     assert np.isfinite(run(reviews, reviews, params)[1].valid_loss)
 
 

@@ -7,7 +7,7 @@ import textwrap
 import numpy as np
 import pytest
 
-from src.text.encoded import SHARD, Reviews
+from src.text.encoded import SHARD, EncodedReviews
 from tests.conftest import ROOT
 
 WORDS = 4
@@ -27,7 +27,7 @@ def write_reviews(folder, count):
             for start in range(0, length, SHARD):
                 numbers = np.arange(start, min(start + SHARD, length))
                 values[start : start + SHARD] = numbers * (WORDS if name == "offsets" else 1)
-    assert set(Reviews._fields) < {path.stem for path in folder.iterdir()}
+    assert set(EncodedReviews._fields) < {path.stem for path in folder.iterdir()}
 
 
 PROGRAM = textwrap.dedent("""

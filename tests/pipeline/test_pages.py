@@ -93,7 +93,7 @@ def test_the_short_form_has_the_scores_of_every_predictor(reported):
     report(reported, "HEAD", "--output", "report.md")
     text = (reported.path / "report.md").read_text(encoding="utf-8")
     scores = pd.read_csv(reported.path / "plots/evaluate/scores.csv")
-    for of, part in scores.groupby("of"):
+    for of, part in scores.groupby("predictor"):
         (line,) = [line for line in text.splitlines() if line.startswith(f"| {of} |")]
         assert all(f"| {value:.4f}" in line for value in part.value)
     assert "```mermaid" in text
@@ -107,9 +107,10 @@ def test_the_same_results_make_the_same_page(reported):
 
 def test_results_of_other_parameters_are_refused_by_name(reported):
     params = reported.path / "params.yaml"
-    params.write_text(params.read_text(encoding="utf-8").replace("clip: 1.0", "clip: 2.0"), encoding="utf-8")
+    params.write_text(params.read_text(encoding="utf-8").replace("grad_norm: 1.0", "grad_norm: 2.0"), encoding="utf-8")
     said = report(reported, ok=False).strip()
     assert said == (
-        "error: workspace: pretrain.clip, train.clip of params.yaml changed since the results were made; dvc repro"
+        "error: workspace: pretrain.max_grad_norm, train.max_grad_norm of params.yaml changed since the results were "
+        "made; dvc repro"
     )
     assert not (reported.path / "report.html").exists()

@@ -26,7 +26,7 @@ def test_every_review_arrives(project: Project):
     with (project.path / "data/raw/reviews.csv").open(encoding="utf-8", newline="") as file:
         assert data["rows"]["read"] == len(list(csv.DictReader(file))) == SMALL["synthesize.reviews"]
     rejects = pd.read_csv(project.path / "data/prepare/rejects.csv")
-    assert len(rejects) == data["rows"]["rejected"] + data["rows"]["repeats"]
+    assert len(rejects) == data["rows"]["rejected"] + data["rows"]["duplicates"]
     rows = set(rejects.row)
     for split in SPLITS:
         prepared = pd.read_parquet(project.path / f"data/prepare/{split}.parquet")
@@ -60,7 +60,7 @@ def test_the_metrics_are_those_of_the_predictions(project: Project):
     ]
     assert metrics["log_loss"] == pytest.approx(-np.log(given.astype(float)).mean(), abs=1e-4)
     scores = pd.read_csv(project.path / "plots/evaluate/scores.csv")
-    assert set(scores["of"]) == {"model", "majority", "tfidf", "tfidf_balanced", "floor"}
+    assert set(scores["predictor"]) == {"model", "majority", "tfidf", "tfidf_balanced", "bayes_optimal"}
     assert (scores.low <= scores.high).all()
     confusion = pd.read_csv(project.path / "plots/evaluate/confusion.csv")
     assert confusion.reviews.sum() == len(predictions)
@@ -183,7 +183,7 @@ def test_a_hard_table_goes_through_to_a_model(tmp_path):
     YAML().dump(params, project.path / "params.yaml")
     project.run("dvc", "repro")
     data = read_json(project, "metrics/data.json")
-    assert data["rows"] == {"read": 1304, "used": 305, "repeats": 999, "rejected": 0, "conflicts": 0}
+    assert data["rows"] == {"read": 1304, "used": 305, "duplicates": 999, "rejected": 0, "label_conflicts": 0}
     assert data["words"]["max"] == 100_000
     assert len(pd.read_parquet(project.path / "data/evaluate/predictions.parquet")) == data["splits"]["test"]
 

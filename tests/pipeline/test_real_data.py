@@ -14,7 +14,7 @@ FOLDER = os.environ.get("REVIEWS_REAL_DATA")
 pytestmark = pytest.mark.skipif(not FOLDER, reason="REVIEWS_REAL_DATA is not set: real reviews are not tested")
 TABLES = YAML(typ="safe").load(ROOT / "benchmarks/quality.yaml")
 QUICK: dict[str, dict[str, object]] = {
-    "model": {"embedding": 16, "hidden": 16},
+    "model": {"embedding_dim": 16, "hidden_size": 16},
     "train": {"epochs": 1, "batch_size": 256},
     "baseline": {"ngrams": 1, "strengths": [1.0]},
     "evaluate": {"bootstrap": 100},
@@ -41,7 +41,7 @@ def test_a_table_goes_through_by_changing_parameters_alone(tmp_path, name):
     project.run("dvc", "repro")
     data = json.loads((project.path / "metrics/data.json").read_text(encoding="utf-8"))
     assert data["rows"]["read"] == ROWS[name]
-    assert data["rows"]["rejected"] == data["overlap"] == 0
+    assert data["rows"]["rejected"] == data["leakage"] == 0
     assert 0 < json.loads((project.path / "metrics/test.json").read_text(encoding="utf-8"))["log_loss"] < 2
 
 

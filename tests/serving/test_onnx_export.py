@@ -39,8 +39,9 @@ def probabilities_of(model, ids, lengths):
 @pytest.mark.parametrize("cell", CELLS)
 @pytest.mark.parametrize("pooling", POOLINGS)
 def test_every_kind_of_model_says_the_same_as_pytorch(cell, pooling):
-    for directions, layers, wide in itertools.product((1, 2), (1, 2), (True, False)):
-        model = build(cell=cell, pooling=pooling, directions=directions, layers=layers, wide=wide, hidden=7)
+    for bidirectional, layers, bag in itertools.product((False, True), (1, 2), (True, False)):
+        shape = {"bidirectional": bidirectional, "num_layers": layers, "bag_of_words": bag, "hidden_size": 7}
+        model = build(cell=cell, pooling=pooling, **shape)
         session = session_of(model)
         for batch, words in ((1, 1), (1, 9), (9, 30)):
             ids, lengths = reviews(batch, batch, words)
@@ -48,7 +49,7 @@ def test_every_kind_of_model_says_the_same_as_pytorch(cell, pooling):
             np.testing.assert_allclose(said, probabilities_of(model, ids, lengths), rtol=0, atol=1e-6)
 
 
-LARGE = build(embedding=16, hidden=16)
+LARGE = build(embedding_dim=16, hidden_size=16)
 SESSION = session_of(LARGE)
 
 

@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 
 from src.core.errors import UserError
 from src.serving.parity import AWKWARD, check_parity
-from src.serving.predictor import BATCH_WORDS, Scorer, _batches
+from src.serving.predictor import BATCH_WORDS, Predictor, _batches
 from src.text import cleaning
-from src.text.cleaning import FunctionWords, make_cleaner
+from src.text.cleaning import StopWords, make_cleaner
 from src.text.tokenizer import load_tokenizer
 from src.text.vocabulary import UNKNOWN
 from tests.conftest import ROOT
@@ -24,8 +24,8 @@ TEXTS = st.lists(st.one_of(st.text(), st.sampled_from(AWKWARD[:8])), min_size=1,
 
 
 @pytest.fixture(scope="module")
-def scorer(project):
-    return Scorer(project.path / "models/export")
+def predictor(project):
+    return Predictor(project.path / "models/export")
 
 
 @pytest.fixture(scope="module")
@@ -34,39 +34,39 @@ def tokenize(project):
 
 
 @given(texts=TEXTS)
-def test_words_are_those_of_the_tensorflow_graph(scorer, tokenize, texts):
-    ids, lengths = tokenize([scorer.clean(text) for text in texts])
-    found = scorer.encode(texts)
+def test_words_are_those_of_the_tensorflow_graph(predictor, tokenize, texts):
+    ids, lengths = tokenize([predictor.clean(text) for text in texts])
+    found = predictor.encode(texts)
     assert found.ids.tolist() == ids.tolist()
     assert found.lengths.tolist() == lengths.tolist()
 
 
 @given(texts=TEXTS, others=TEXTS)
-def test_an_answer_does_not_depend_on_the_company(scorer, texts, others):
-    alone = scorer.predict(texts)
-    together = scorer.predict([*others, *texts, *others])
+def test_an_answer_does_not_depend_on_the_company(predictor, texts, others):
+    alone = predictor.predict_proba(texts)
+    together = predictor.predict_proba([*others, *texts, *others])
     np.testing.assert_allclose(together[len(others) : len(others) + len(texts)], alone, rtol=0, atol=1e-6)
 
 
-def test_what_is_no_text_is_told_apart(scorer):
-    scores = scorer.score(["great app", "", None, float("nan"), ["a"], "  ", 7, b"great app", "the of"])
-    assert scores.problems == [None, "no text", "no text", "no text", "text is not text", "no text", None, None, None]
-    usable = [problem is None for problem in scores.problems]
+def test_what_is_no_text_is_told_apart(predictor):
+    scores = predictor.predict(["great app", "", None, float("nan"), ["a"], "  ", 7, b"great app", "the of"])
+    assert scores.reasons == [None, "no text", "no text", "no text", "text is not text", "no text", None, None, None]
+    usable = [problem is None for problem in scores.reasons]
     np.testing.assert_allclose(scores.probabilities[usable].sum(axis=1), 1)
     assert np.isnan(scores.probabilities[~np.array(usable)]).all()
     assert set(scores.predicted[usable]) <= {1, 2, 3, 4, 5}
     assert not scores.predicted[~np.array(usable)].any()
     np.testing.assert_allclose(scores.expected[0], scores.probabilities[0] @ [1, 2, 3, 4, 5])
     assert scores.probabilities[0].tolist() == scores.probabilities[7].tolist()
-    assert scorer.score([]).problems == []
+    assert predictor.predict([]).reasons == []
 
 
-def test_a_word_moves_the_stars_by_what_is_lost_without_it(scorer):
-    (effects,) = scorer.explain(["crash but great"])
+def test_a_word_moves_the_stars_by_what_is_lost_without_it(predictor):
+    (effects,) = predictor.explain(["crash but great"])
     effect = dict(effects)
     assert [abs(value) for value in effect.values()] == sorted(map(abs, effect.values()), reverse=True)
-    whole, without = scorer.score(["crash but great", "crash but qqqq"]).expected
-    assert scorer.encode(["qqqq"]).ids.tolist() == [UNKNOWN]
+    whole, without = predictor.predict(["crash but great", "crash but qqqq"]).expected
+    assert predictor.encode(["qqqq"]).ids.tolist() == [UNKNOWN]
     assert effect["great"] == pytest.approx(whole - without, abs=1e-6)
 
 
@@ -80,24 +80,24 @@ def test_batches_hold_every_review_once_and_few_words(lengths, size):
         assert len(batch) <= size
 
 
-def test_parity_names_the_first_text_that_differs(scorer):
+def test_parity_names_the_first_text_that_differs(predictor):
     texts = ["great app", "bad app"]
-    reviews, probabilities = scorer.encode(texts), scorer.predict(texts)
-    assert check_parity(texts, reviews, probabilities, scorer, 1e-5) < 1e-6
+    reviews, probabilities = predictor.encode(texts), predictor.predict_proba(texts)
+    assert check_parity(texts, reviews, probabilities, predictor, 1e-5) < 1e-6
     with pytest.raises(UserError, match=r"differs by 1.0e-01 .*export\.tolerance.*'bad app'"):
-        check_parity(texts, reviews, probabilities + np.array([[0.0], [0.1]]), scorer, 1e-5)
+        check_parity(texts, reviews, probabilities + np.array([[0.0], [0.1]]), predictor, 1e-5)
     with pytest.raises(UserError, match="differs by nan"):
-        check_parity(texts, reviews, probabilities * np.nan, scorer, 1e-5)
+        check_parity(texts, reviews, probabilities * np.nan, predictor, 1e-5)
     other = reviews._replace(ids=np.where(np.arange(len(reviews.ids)) == 2, 999, reviews.ids))
     with pytest.raises(UserError, match=r"reads other words.*'bad app'"):
-        check_parity(texts, other, probabilities, scorer, 1e-5)
+        check_parity(texts, other, probabilities, predictor, 1e-5)
 
 
 def test_the_export_says_what_it_was_made_from(project):
     description = json.loads((project.path / "models/export/export.json").read_text(encoding="utf-8"))
     labels = pd.read_parquet(project.path / "data/prepare/train.parquet").rating
     assert description["prior"] == [(labels == star).mean() for star in range(1, 6)]
-    assert description["params"]["model"]["hidden"] == 16
+    assert description["params"]["model"]["hidden_size"] == 16
     (md5,) = project.run("md5sum", "models/train/model.safetensors").split()[:1]
     assert description["made_from"]["models/train/model.safetensors"] == md5
     assert str(project.path) not in json.dumps(description)
@@ -110,14 +110,14 @@ def test_files_that_do_not_belong_together_are_refused(project, tmp_path, name):
     content = (folder / name).read_bytes()
     (folder / name).write_bytes(content[:-3])
     with pytest.raises(UserError, match=name.replace(".", r"\.")):
-        Scorer(folder)
+        Predictor(folder)
     (folder / "export.json").unlink()
     with pytest.raises(UserError, match=r"export\.json: no such file; dvc repro export makes it"):
-        Scorer(folder)
+        Predictor(folder)
 
 
 def test_a_memory_that_is_full_changes_nothing(monkeypatch, make_params):
-    words = FunctionWords(frozenset(["the"]), frozenset())
+    words = StopWords(frozenset(["the"]), frozenset())
     texts = ["the apps crashed, " * 3, "x" * 60, "crashes the crashing apps", "sooo goooood"] * 3
     expected = list(map(make_cleaner("english", make_params().clean, words), texts))
     monkeypatch.setattr(cleaning, "REMEMBERED", 2)
@@ -130,7 +130,7 @@ def test_no_framework_is_imported_to_use_a_model(project, module):
 import sys, {module}
 from pathlib import Path
 from src.serving.predictor import Scorer
-assert Scorer(Path(sys.argv[1])).score(["great app"]).predicted[0]
+assert Predictor(Path(sys.argv[1])).predict(["great app"]).predicted[0]
 unused = "tensorflow torch pandas sklearn scipy onnx dask distributed fsspec".split()
 print([name for name in unused if name in sys.modules])
 """

@@ -130,7 +130,7 @@ def test_a_row_that_stands_in_quotes_as_a_whole_is_taken_out_of_them(tmp_path, d
     path.write_text('content,score,id;;\n"""good, really"",5,1";;\nbad,1,2;;\n', encoding="utf-8")
     table = read_table(path, data)
     assert [(row.text, row.rating) for row in table.rows] == [("good, really", "5"), ("bad", "1")]
-    assert table.oddities == {"row in quotes as a whole": 1}
+    assert table.repairs == {"row in quotes as a whole": 1}
 
 
 @pytest.mark.parametrize(("start", "encoding"), [(codecs.BOM_UTF8, "utf-8-sig"), (b"", "cp1252")])
@@ -161,7 +161,7 @@ def test_true_probabilities_travel_with_the_row(tmp_path, data):
     header = "content,score,true_p1,true_p2,true_p3,true_p4,true_p5\n"
     path.write_text(header + "".join(f"good,5,{line}\n" for line in lines), encoding="utf-8")
     rows = list(read_table(path, data).rows)
-    assert [row.truth for row in rows] == [(0, 0, 0, 0.25, 0.75), *[None] * 5]
+    assert [row.true_probabilities for row in rows] == [(0, 0, 0, 0.25, 0.75), *[None] * 5]
     assert [row.problem for row in rows] == [None] * 2 + ["true probabilities are not shares that sum to 1"] * 4
     assert {row.text for row in rows} == {"good"}
 

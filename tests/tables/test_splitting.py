@@ -6,20 +6,20 @@ from hypothesis import strategies as st
 from src.core.schema import SPLITS, read_text
 from src.tables.readers import Row
 from src.tables.splitting import (
-    ASTRAY,
+    OTHER_SPLIT,
     REPEAT,
     REPEATED,
     UNUSABLE,
     USABLE,
-    Census,
-    Kept,
-    Rejected,
+    DataSummary,
+    RejectedRow,
+    UsedReview,
     by_bucket,
-    judge,
-    overlap,
+    classify_rows,
+    count_leakage,
     read_rating,
-    settle,
-    survey,
+    resolve_duplicates,
+    scan_rows,
 )
 
 CELLS = st.one_of(st.none(), st.text(max_size=8), st.integers(-2, 7), st.floats(), st.booleans())
@@ -28,24 +28,24 @@ TABLES = st.lists(
 )
 
 
-def judge_all(rows, valid_share=0.1, test_share=0.2, salt="salt", split_given=False):
+def classify_all(rows, valid_share=0.1, test_share=0.2, salt="salt", split_given=False):
     """The verdicts on a table of one file."""
-    read, usable = survey(rows, valid_share, test_share, salt, split_given)
-    standings, splits = np.full(read, UNUSABLE, np.int8), np.zeros(read, np.int8)
-    standings[usable["row"]], splits[usable["row"]] = settle(usable), usable["split"]
-    assert overlap(usable[standings[usable["row"]] >= 0]) == 0
-    return list(judge(rows, 0, standings, splits, split_given))
+    read, usable = scan_rows(rows, valid_share, test_share, salt, split_given)
+    row_statuses, splits = np.full(read, UNUSABLE, np.int8), np.zeros(read, np.int8)
+    row_statuses[usable["row"]], splits[usable["row"]] = resolve_duplicates(usable), usable["split"]
+    assert count_leakage(usable[row_statuses[usable["row"]] >= 0]) == 0
+    return list(classify_rows(rows, 0, row_statuses, splits, split_given))
 
 
 def verdicts(rows, **settings):
-    return judge_all([Row(number, *cells) for number, cells in enumerate(rows, 1)], **settings)
+    return classify_all([Row(number, *cells) for number, cells in enumerate(rows, 1)], **settings)
 
 
 def summary(rows, **settings):
-    census = Census()
+    data_summary = DataSummary()
     for verdict in verdicts(rows, **settings):
-        census.add(verdict)
-    return census.summary()
+        data_summary.add(verdict)
+    return data_summary.summary()
 
 
 @pytest.mark.parametrize("value", ["4", 4, 4.0, " 4 ", "4.0", "4e0"])
@@ -71,10 +71,10 @@ def test_every_row_gets_a_reason_or_a_split():
         ("good", "4"),
         ("good", 3),
     ]
-    given_reasons = [verdict.reason for verdict in verdicts(rows) if isinstance(verdict, Rejected)]
+    given_reasons = [verdict.reason for verdict in verdicts(rows) if isinstance(verdict, RejectedRow)]
     assert given_reasons == ["no text", "no text", "no rating", "rating is not 1, 2, 3, 4 or 5", REPEAT]
     counts = summary(rows)
-    assert counts["rows"] == {"read": 8, "used": 3, "rejected": 4, "repeats": 1, "conflicts": 3}
+    assert counts["rows"] == {"read": 8, "used": 3, "rejected": 4, "duplicates": 1, "label_conflicts": 3}
     assert counts["rejected"] == {"no text": 2, "no rating": 1, "rating is not 1, 2, 3, 4 or 5": 1}
     assert counts["stars"] == {"1": 0, "2": 0, "3": 1, "4": 1, "5": 1}
 
@@ -99,46 +99,47 @@ def test_no_review_is_lost_or_invented(rows):
     assert [verdict.number for verdict in given_verdicts] == list(range(1, len(rows) + 1))
     for verdict in given_verdicts:
         text, rating = rows[verdict.number - 1]
-        if isinstance(verdict, Kept):
+        if isinstance(verdict, UsedReview):
             assert verdict.split in SPLITS
             assert verdict.rating == float(rating)
             assert verdict.text.encode()
         else:
             assert (verdict.text is text, verdict.rating is rating) == (True, True)
     counts = summary(rows)
-    assert counts["rows"]["read"] == len(rows) == sum(counts["rows"][name] for name in ("used", "rejected", "repeats"))
+    counted = [counts["rows"][name] for name in ("used", "rejected", "duplicates")]
+    assert counts["rows"]["read"] == len(rows) == sum(counted)
 
 
 def settle_one_by_one(rows):
     """What settle says, as one would do it with a dictionary and all rows in one stream."""
-    seen, standings = {}, []
+    seen, row_statuses = {}, []
     for text, rating, split in rows:
         ratings, first_split = seen.setdefault(text, (set(), split))
         if rating in ratings:
-            standings.append(REPEATED)
+            row_statuses.append(REPEATED)
         elif split != first_split:
-            standings.append(ASTRAY - first_split)
+            row_statuses.append(OTHER_SPLIT - first_split)
         else:
-            standings.append(len(ratings))
+            row_statuses.append(len(ratings))
             ratings.add(rating)
-    return standings
+    return row_statuses
 
 
 @given(st.lists(st.tuples(st.sampled_from([(0, 1), (0, 2), (1, 1)]), st.integers(1, 5), st.integers(0, 2))))
 def test_rows_settled_together_stand_as_one_after_the_other(rows):
     usable = np.array([(text, place, rating, split) for place, (text, rating, split) in enumerate(rows)], USABLE)
-    assert settle(usable).tolist() == settle_one_by_one(rows)
+    assert resolve_duplicates(usable).tolist() == settle_one_by_one(rows)
     sorted_rows, counts = by_bucket(usable, 2)
     buckets = np.split(sorted_rows, [counts[0]])
-    standings = np.empty(len(rows), np.int8)
+    row_statuses = np.empty(len(rows), np.int8)
     for bucket in buckets:
-        standings[bucket["row"]] = settle(bucket)
-    assert standings.tolist() == settle_one_by_one(rows)
+        row_statuses[bucket["row"]] = resolve_duplicates(bucket)
+    assert row_statuses.tolist() == settle_one_by_one(rows)
 
 
 @given(TABLES, st.integers(0, 20))
 def test_a_census_of_two_halves_is_that_of_the_whole(rows, cut):
-    given_verdicts, censuses = verdicts(rows), [Census(), Census(), Census()]
+    given_verdicts, censuses = verdicts(rows), [DataSummary(), DataSummary(), DataSummary()]
     for place, verdict in enumerate(given_verdicts):
         censuses[0].add(verdict)
         censuses[1 if place < cut else 2].add(verdict)
@@ -162,7 +163,7 @@ def test_the_same_text_stays_in_one_split_however_it_is_written():
 
 def test_texts_in_two_splits_are_counted():
     rows = [((1, 1), 0, 5, 0), ((1, 1), 1, 4, 0), ((1, 1), 2, 3, 2), ((2, 1), 3, 5, 1), ((3, 1), 4, 5, 0)]
-    assert overlap(np.array(rows, USABLE)) == 1
+    assert count_leakage(np.array(rows, USABLE)) == 1
 
 
 def test_shares_and_salt_decide():
@@ -192,5 +193,5 @@ def test_a_split_column_is_followed_and_must_not_leak():
 
 def test_what_stands_in_a_slice_is_text_or_missing():
     row = Row(1, "good", 5, slices=(" 3.1 ", "", None, float("nan"), 7, ["list"]))
-    (kept,) = judge_all([row])
+    (kept,) = classify_all([row])
     assert kept.slices == ("3.1", None, None, None, "7", None)

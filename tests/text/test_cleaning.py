@@ -4,7 +4,7 @@ from hypothesis import strategies as st
 
 from src.core.params import check_params
 from src.text.cleaning import make_cleaner
-from src.text.stop_words import function_words
+from src.text.stop_words import find_stop_words
 from tests.conftest import changed_params
 
 LANGUAGES = ("english", "german", "french", "spanish")
@@ -12,7 +12,7 @@ LANGUAGES = ("english", "german", "french", "spanish")
 
 def cleaner(language="english", **changes):
     raw = changed_params({f"clean.{key}": value for key, value in changes.items()})
-    return make_cleaner(language, check_params(raw, "params.yaml").clean, function_words(language))
+    return make_cleaner(language, check_params(raw, "params.yaml").clean, find_stop_words(language))
 
 
 CLEANERS = {language: cleaner(language) for language in LANGUAGES}

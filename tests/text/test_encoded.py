@@ -7,20 +7,20 @@ import tensorflow as tf
 from hypothesis import given
 from hypothesis import strategies as st
 
-from src.text.encoded import Reviews, batches_by_length, load_reviews, pad, save_reviews, shuffled_batches
+from src.text.encoded import EncodedReviews, batches_by_length, load_encoded, pad, save_encoded, shuffled_batches
 from src.text.tokenizer import Tokenizer, save_tokenizer
-from src.text.vocabulary import FIRST_WORD, UNKNOWN, choose_words, count_words
+from src.text.vocabulary import FIRST_WORD, UNKNOWN, choose_vocabulary, count_words
 
 WORDS = ["good", "bad", "!", "schön", "😀"]
 TEXTS = ["good bad", "", "schön 😀 unseen !", "good"]
-REVIEWS = Reviews(np.arange(2, 12, dtype=np.int32), np.array([0, 3, 4, 10]), np.array([0, 4, 2]))
+REVIEWS = EncodedReviews(np.arange(2, 12, dtype=np.int32), np.array([0, 3, 4, 10]), np.array([0, 4, 2]))
 
 
 def test_vocabulary_is_ordered_by_count_then_word():
     counts = count_words(["b a b", "c a", "d"])
     assert counts == Counter(a=2, b=2, c=1, d=1)
-    assert choose_words(counts, min_count=1, max_words=3) == ["a", "b", "c"]
-    assert choose_words(counts, min_count=2, max_words=9) == ["a", "b"]
+    assert choose_vocabulary(counts, min_count=1, max_words=3) == ["a", "b", "c"]
+    assert choose_vocabulary(counts, min_count=2, max_words=9) == ["a", "b"]
 
 
 def by_hand(text):
@@ -45,8 +45,8 @@ def test_the_saved_graph_serves_strings(tmp_path):
 
 
 def test_reviews_come_back_from_disk_as_they_were(tmp_path):
-    save_reviews(tmp_path / "reviews", REVIEWS)
-    for before, after in zip(REVIEWS, load_reviews(tmp_path / "reviews"), strict=True):
+    save_encoded(tmp_path / "reviews", REVIEWS)
+    for before, after in zip(REVIEWS, load_encoded(tmp_path / "reviews"), strict=True):
         assert before.dtype == after.dtype
         np.testing.assert_array_equal(before, after)
 
@@ -59,7 +59,7 @@ def test_padding_stands_behind_the_words():
 
 def of_lengths(lengths):
     """Reviews of so many words each."""
-    return Reviews(np.zeros(sum(lengths), np.int32), np.cumsum([0, *lengths]), np.zeros(len(lengths), int))
+    return EncodedReviews(np.zeros(sum(lengths), np.int32), np.cumsum([0, *lengths]), np.zeros(len(lengths), int))
 
 
 @given(st.lists(st.integers(1, 30), min_size=1, max_size=60), st.integers(1, 9), st.integers(0, 99), st.integers(1, 70))
@@ -87,7 +87,7 @@ def test_a_shard_of_neighbours_is_read_through_before_the_next_and_both_orders_c
 
 
 def test_parts_are_the_reviews_in_their_order():
-    reviews = Reviews(np.arange(2, 12, dtype=np.int32), np.array([0, 3, 4, 8, 9, 10]), np.arange(5))
+    reviews = EncodedReviews(np.arange(2, 12, dtype=np.int32), np.array([0, 3, 4, 8, 9, 10]), np.arange(5))
     parts = list(reviews.parts(size=2))
     assert [part.labels.tolist() for part in parts] == [[0, 1], [2, 3], [4]]
     assert [pad(part, np.arange(len(part.labels)))[0].tolist() for part in parts] == [

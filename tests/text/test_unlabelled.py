@@ -4,8 +4,8 @@ from hypothesis import strategies as st
 
 from src.core.schema import text_digest
 from src.tables.readers import Row
-from src.text.encoded import Reviews
-from src.text.unlabelled import encode_extra, joined
+from src.text.encoded import EncodedReviews
+from src.text.unlabelled import concatenate, encode_unlabelled
 from src.text.vocabulary import UNKNOWN
 
 IDS = {"good": 2, "bad": 3}
@@ -13,7 +13,7 @@ IDS = {"good": 2, "bad": 3}
 
 def encode(texts, known=(), max_length=10):
     rows = [Row(number, text) for number, text in enumerate(texts, 1)]
-    return encode_extra(rows, {text_digest(text) for text in known}, str.lower, IDS, max_length)
+    return encode_unlabelled(rows, {text_digest(text) for text in known}, str.lower, IDS, max_length)
 
 
 def test_each_row_is_used_or_counted_with_its_reason():
@@ -38,10 +38,10 @@ def test_no_text_that_is_known_comes_in_and_no_other_is_lost(reviews, data):
 
 
 def test_joined_reviews_stand_one_behind_the_other():
-    first = Reviews(np.array([2, 3, 2], np.int32), np.array([0, 1, 3]), np.array([4, 0]))
+    first = EncodedReviews(np.array([2, 3, 2], np.int32), np.array([0, 1, 3]), np.array([4, 0]))
     second, _ = encode(["bad good", "good good good"])
-    both = joined(first, second)
+    both = concatenate(first, second)
     assert both.ids.tolist() == [2, 3, 2, 3, 2, 2, 2, 2]
     assert both.offsets.tolist() == [0, 1, 3, 5, 8]
     assert len(both.labels) == 4
-    assert joined(first, encode([])[0]).offsets.tolist() == [0, 1, 3]
+    assert concatenate(first, encode([])[0]).offsets.tolist() == [0, 1, 3]

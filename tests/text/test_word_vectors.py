@@ -2,9 +2,9 @@ import numpy as np
 import pytest
 
 from src.core.errors import UserError
-from src.learning.model import EMBEDDING_SPREAD, make_embedding, start_from
+from src.learning.model import EMBEDDING_SPREAD, initialize_embedding, make_embedding
 from src.text.cleaning import make_cleaner
-from src.text.stop_words import function_words
+from src.text.stop_words import find_stop_words
 from src.text.word_vectors import average_vectors, coverage
 
 IDS = {"crash": 2, "good": 3, "never": 4}
@@ -12,7 +12,7 @@ IDS = {"crash": 2, "good": 3, "never": 4}
 
 @pytest.fixture
 def clean(make_params):
-    return make_cleaner("english", make_params().clean, function_words("english"))
+    return make_cleaner("english", make_params().clean, find_stop_words("english"))
 
 
 def test_a_stem_gets_the_mean_of_its_forms_the_more_frequent_weighing_more(clean):
@@ -32,8 +32,8 @@ def test_a_header_and_words_of_several_words_are_passed_over(clean):
 @pytest.mark.parametrize(
     ("lines", "message"),
     [
-        (["400000 300"], "vectors of 300 numbers a word; set model.embedding to 300, not 2"),
-        (["good 1 2 3"], "vectors of 3 numbers a word; set model.embedding to 3, not 2"),
+        (["400000 300"], "vectors of 300 numbers a word; set model.embedding_dim to 300, not 2"),
+        (["good 1 2 3"], "vectors of 3 numbers a word; set model.embedding_dim to 3, not 2"),
         ([""], "vectors of 0 numbers a word"),
         (["a 1 2", "good 1"], "v.txt, line 2: not a word and 2 numbers"),
         (["a 1 2", "good 1 nan"], "v.txt, line 2"),
@@ -55,7 +55,7 @@ def test_coverage_counts_words_once_and_as_often_as_they_are_written():
 def test_vectors_replace_random_rows_and_are_as_large():
     embedding = make_embedding(6, 2)
     before = embedding.weight.detach().clone()
-    start_from(embedding, {2: np.array([30.0, -10.0]), 4: np.array([-10.0, -30.0])})
+    initialize_embedding(embedding, {2: np.array([30.0, -10.0]), 4: np.array([-10.0, -30.0])})
     after = embedding.weight.detach()
     assert after[[2, 4]].square().mean().sqrt().item() == pytest.approx(EMBEDDING_SPREAD)
     assert after[2, 0] == pytest.approx(-3 * after[2, 1].item())
@@ -64,5 +64,5 @@ def test_vectors_replace_random_rows_and_are_as_large():
 
 def test_vectors_of_zeros_stay_so():
     embedding = make_embedding(4, 2)
-    start_from(embedding, {2: np.zeros(2)})
+    initialize_embedding(embedding, {2: np.zeros(2)})
     assert embedding.weight[2].tolist() == [0, 0]
