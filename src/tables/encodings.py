@@ -1,0 +1,142 @@
+"""Find the encoding of a text file, and never guess in silence."""
+
+import codecs
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
+from typing import IO, NamedTuple
+
+from charset_normalizer import from_bytes
+
+from src.core.errors import UserError
+
+MARKS = {
+    codecs.BOM_UTF8: "utf-8-sig",
+    codecs.BOM_UTF32_LE: "utf-32",
+    codecs.BOM_UTF32_BE: "utf-32",
+    codecs.BOM_UTF16_LE: "utf-16",
+    codecs.BOM_UTF16_BE: "utf-16",
+}
+"""Byte-order marks; that of UTF-32 begins with that of UTF-16."""
+CANDIDATES = (
+    "cp1252 cp1250 iso8859_2 cp1251 koi8_r cp1253 cp1254 cp1255 cp1256 cp874 cp932 euc_jp gb18030 cp950 cp949"
+).split()
+ASCII = bytes(range(128))
+FIRST_BYTES = bytes(range(0xC2, 0xF5))
+"""With which the characters beyond ASCII begin in UTF-8."""
+BLOCK = 1 << 20
+EVIDENCE = 60_000
+"""Bytes of lines beyond ASCII that decide."""
+GOOD_FOR_BAD = 10
+"""Characters beyond ASCII that must be right for each that is not, for a file to count as UTF-8."""
+MARGIN = 0.08
+"""Lead of the best encoding below which it is not taken."""
+FEW = 0.03
+"""Share of letters beyond ASCII below which cp1252, the most common encoding of English, needs no lead."""
+SHOWN = 40
+"""Characters of a review shown in each candidate."""
+
+OpenBytes = Callable[[], AbstractContextManager[IO[bytes]]]
+
+
+class Encoding(NamedTuple):
+    """An encoding, and how many characters of the file it cannot read: each becomes U+FFFD."""
+
+    name: str
+    bad_characters: int = 0
+
+
+def find_encoding(open_bytes: OpenBytes, name: str) -> Encoding:
+    """Find the encoding of a file: by its byte-order mark, UTF-8 even with a few bad bytes, else by its letters.
+
+    Letters decide by charset-normalizer's figures: how well they fit a language, and how odd their sequence is.
+
+    Raises:
+        UserError: two encodings are as likely; the message calls the file `name` and shows a line in each.
+    """
+    with open_bytes() as file:
+        start = file.read(4096)
+    for mark, encoding in MARKS.items():
+        if start.startswith(mark) and (encoding != "utf-16" or start[2:4] != b"\0\0"):
+            return Encoding(encoding)
+    if encoding := _without_mark(start):
+        return Encoding(encoding)
+    with open_bytes() as file:
+        good, bad = _count_characters(file)
+    if good >= GOOD_FOR_BAD * bad:
+        return Encoding("utf-8", bad)
+    with open_bytes() as file:
+        return Encoding(_by_letters(b"".join(_evidence(file)), name))
+
+
+def _without_mark(start: bytes) -> str | None:
+    """Recognise UTF-16 without a mark by the zero bytes of its Latin letters, digits and line ends."""
+    half = len(start) // 2
+    for zeros, encoding in ((start[1::2], "utf-16-le"), (start[::2], "utf-16-be")):
+        if half and zeros.count(0) > 0.3 * half:
+            return encoding
+    return None
+
+
+def _count_characters(file: IO[bytes]) -> tuple[int, int]:
+    """Read a file as UTF-8; count the characters beyond ASCII, and the sequences that are none."""
+    decoder = codecs.getincrementaldecoder("utf-8")()
+    lenient = codecs.getincrementaldecoder("utf-8")("replace")
+    good = bad = 0
+    block = b"start"
+    while block:
+        block = file.read(BLOCK)
+        state = decoder.getstate()
+        good += len(block) - len(block.translate(None, FIRST_BYTES))
+        try:
+            decoder.decode(block, final=not block)
+        except UnicodeDecodeError:
+            lenient.setstate(state)
+            found = lenient.decode(block, final=not block).count("\ufffd") - block.count(b"\xef\xbf\xbd")
+            good, bad = good - found, bad + found
+            decoder.setstate(lenient.getstate())
+    return good, bad
+
+
+def _evidence(file: IO[bytes]) -> Iterator[bytes]:
+    """Yield whole lines that are not ASCII, about EVIDENCE bytes of them."""
+    size = 0
+    for line in file:
+        if not line.isascii():
+            yield line
+            size += len(line)
+            if size > EVIDENCE:
+                return
+
+
+def _by_letters(raw: bytes, name: str) -> str:
+    found = from_bytes(raw, cp_isolation=list(CANDIDATES), threshold=0.4, enable_fallback=False)
+    scores = {}
+    for match in found:
+        same = {match.encoding, *match.could_be_from_charset}
+        encoding = next((candidate for candidate in CANDIDATES if candidate in same), match.encoding)
+        scores[encoding] = match.coherence - 2 * match.chaos + _kana(raw.decode(encoding, "replace"))
+    if not scores:
+        raise UserError(f"{name}: not UTF-8, and no other encoding fits; save it as UTF-8, or set data.encoding")
+    best, *others = sorted(scores, key=lambda encoding: -scores[encoding])
+    close = [other for other in others if scores[best] - scores[other] < MARGIN]
+    if not close:
+        return best
+    if "cp1252" in (best, *close) and len(raw.translate(None, ASCII)) < FEW * len(raw):
+        return "cp1252"
+    shown = " or ".join(_excerpts(raw, best, close[0]))
+    raise UserError(f"{name}: not UTF-8; it may be {shown}; set data.encoding to the one that looks right")
+
+
+def _kana(text: str) -> float:
+    """The share of kana among the characters beyond ASCII: only Japanese in its own encoding has many."""
+    foreign = [sign for sign in text if not sign.isascii()]
+    return sum("\u3040" <= sign <= "\u30ff" for sign in foreign) / max(len(foreign), 1)
+
+
+def _excerpts(raw: bytes, *encodings: str) -> Iterator[str]:
+    """Show the place where two encodings first differ, in each of them."""
+    texts = [raw.decode(encoding, "replace") for encoding in encodings]
+    place = next((place for place, signs in enumerate(zip(*texts, strict=False)) if len(set(signs)) > 1), 0)
+    for encoding, text in zip(encodings, texts, strict=True):
+        around = " ".join(text[max(0, place - SHOWN // 2) : place + SHOWN // 2].split())
+        yield f"{encoding} ({''.join(sign if sign.isprintable() else chr(0xFFFD) for sign in around)!r})"
