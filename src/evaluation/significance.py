@@ -38,21 +38,21 @@ def compare(
     Two things are left to chance. Which reviews are tested: the paired bootstrap. Which trainings the seeds gave: where
     a setting has two or more, its mean is known up to Student's t times its standard error (the Behrens-Fisher
     distribution); where it has one, this part is unknown and left out.
-    Returns the columns first, second, difference (second - first), low and high (its 95 % interval), p (two-sided) and
+    Returns the columns a, b, difference (b - a), low and high (its 95 % interval), p (two-sided) and
     different (p stands below LEVEL after Holm's correction for the number of metrics), one row a metric.
     Source: Efron and Tibshirani, An Introduction to the Bootstrap (1993), chapters 13 and 15; Holm, Scandinavian
     Journal of Statistics 6 (1979), p. 65; Fisher, Annals of Eugenics 6 (1935), p. 391.
     """
-    first, second = ([measure(result) for result in results] for results in (ones, others))
+    a, b = ([measure(result) for result in results] for results in (ones, others))
     random = np.random.default_rng(seed + 1)
     lines = []
     for metric, gaps in paired_draws(measure, ones, others, resamples, seed).items():
-        here, there = (np.array([run[metric] for run in runs]) for runs in (first, second))
+        here, there = (np.array([run[metric] for run in runs]) for runs in (a, b))
         gaps = gaps + _luck_of_training(there, resamples, random) - _luck_of_training(here, resamples, random)
         tail = (min((gaps <= 0).sum(), (gaps >= 0).sum()) + 1) / (resamples + 1)
         means = here.mean(), there.mean()
         lines.append((metric, *means, means[1] - means[0], *percentile_interval(gaps), min(2 * tail, 1.0)))
-    columns = ["metric", "first", "second", "difference", "low", "high", "p"]
+    columns = ["metric", "a", "b", "difference", "low", "high", "p"]
     table = pd.DataFrame(lines, columns=columns).set_index("metric")
     return table.assign(different=holm(table.p.to_numpy()) < LEVEL)
 
@@ -69,14 +69,14 @@ def changed_reviews(ones: pd.DataFrame, others: pd.DataFrame) -> pd.DataFrame:
     """Reviews that one set of predictions has right and the other wrong, those that changed most first.
 
     ones, others: row, text, rating, predicted and p1 .. p5 of the same reviews.
-    Returns the columns row, rating, first, second (predicted stars), gain (of the true stars' probability) and text.
+    Returns the columns row, rating, a, b (predicted stars), gain (of the true stars' probability) and text.
     """
     place = ones.rating.to_numpy() - 1
     before, after = (table.filter(regex=r"^p\d$").to_numpy()[np.arange(len(place)), place] for table in (ones, others))
     table = ones[["row", "rating"]].assign(
-        first=ones.predicted, second=others.predicted, gain=(after - before).round(4), text=ones.text
+        a=ones.predicted, b=others.predicted, gain=(after - before).round(4), text=ones.text
     )
-    changed = table[(table["first"] == table.rating) != (table["second"] == table.rating)]
+    changed = table[(table.a == table.rating) != (table.b == table.rating)]
     return changed.iloc[np.argsort(-changed.gain.abs().to_numpy(), kind="stable")]
 
 
@@ -88,7 +88,7 @@ def by_class(classes: pd.Series, ones: Sequence[PredictionResult], others: Seque
             pd.Series(np.mean([score(result) for result in results], axis=0)).groupby(classes, observed=False).mean()
             for results in (ones, others)
         ]
-        for column, values in zip(("first", "second"), means, strict=True):
+        for column, values in zip(("a", "b"), means, strict=True):
             table[name, column] = values
         table[name, "difference"] = means[1] - means[0]
     return table[table["reviews"] > 0]

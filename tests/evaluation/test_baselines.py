@@ -5,7 +5,7 @@ from src.core.errors import UserError
 from src.core.params import Baseline
 from src.evaluation.baselines import Texts, logistic_regressions, majority
 
-SETTINGS = Baseline(ngrams=2, min_count=1, strengths=[0.01, 10.0])
+SETTINGS = Baseline(ngrams=2, min_count=1, C=[0.01, 10.0])
 
 
 def test_the_majority_says_the_shares_of_the_train_split():

@@ -100,8 +100,8 @@ def predictions(predicted, right):
 def test_changed_reviews_are_those_that_one_has_right_and_the_other_wrong():
     ones, others = predictions([1, 5, 1, 3], [0.9, 0.6, 0.1, 0.1]), predictions([5, 5, 5, 4], [0.2, 0.9, 0.6, 0.0])
     assert changed_reviews(ones, others).to_dict("records") == [
-        {"row": 3, "rating": 1, "first": 1, "second": 5, "gain": -0.7, "text": "a"},
-        {"row": 8, "rating": 5, "first": 1, "second": 5, "gain": 0.5, "text": "c"},
+        {"row": 3, "rating": 1, "a": 1, "b": 5, "gain": -0.7, "text": "a"},
+        {"row": 8, "rating": 5, "a": 1, "b": 5, "gain": 0.5, "text": "c"},
     ]
 
 
@@ -110,5 +110,5 @@ def test_each_class_by_hand_as_the_mean_of_the_trainings():
     one, other = (prediction_result(np.eye(5)[guess], labels) for guess in ([0, 4, 0], [1, 4, 4]))
     table = by_class(pd.Series([1, 5, 5]), [one], [one, other])
     assert table["reviews"].to_dict() == {1: 1, 5: 2}
-    assert table["accuracy"].to_dict("list") == {"first": [1, 0.5], "second": [0.5, 0.75], "difference": [-0.5, 0.25]}
-    assert table["mae"].to_dict("list") == {"first": [0, 2], "second": [0.5, 1], "difference": [0.5, -1]}
+    assert table["accuracy"].to_dict("list") == {"a": [1, 0.5], "b": [0.5, 0.75], "difference": [-0.5, 0.25]}
+    assert table["mae"].to_dict("list") == {"a": [0, 2], "b": [0.5, 1], "difference": [0.5, -1]}
