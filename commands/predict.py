@@ -64,7 +64,7 @@ def main() -> None:
         path = str(pipes.enter_context(copied_input(args.format))) if args.input == "-" else args.input
         source = find_files(path, "input")
         if source.folder:
-            counts = predict_folder(source.files, Path(args.output), options, engine_of(args))
+            counts = predict_folder(source.files, Path(args.output), options, args)
         elif args.output == "-":
             kind = args.format or kind_of(Path(file_name(path)), "--format")
             counts = predict_file(path, pipes.enter_context(copied_output(kind)), options)
@@ -178,13 +178,16 @@ def check_output_name(output: Path, kind: str) -> None:
         raise UserError(f"{output}: the output must be a {kind} file, like the input; end its name with {endings}")
 
 
-def predict_folder(locations: list[str], output: Path, options: Options, engine: Engine) -> Counter[str | None]:
+def predict_folder(
+    locations: list[str], output: Path, options: Options, args: argparse.Namespace
+) -> Counter[str | None]:
     """Predict the files of a folder, each into a file of the same name (without .gz or .zip) in another folder."""
     names = [re.sub(r"(\.gz|\.zip)+$", "", file_name(location), flags=re.IGNORECASE) for location in locations]
     check_folder(locations, names, output)
     if options.format is None:
         for name in names:
             kind_of(Path(name), "--format")
+    engine = engine_of(args)
     with resumable_parts(output, options.work, options.resume, keep=True) as parts, open_executor(engine) as executor:
         jobs = zip(locations, [parts / name for name in names], strict=True)
         counts = executor.fold(partial(predict_once, options), add, jobs)

@@ -9,7 +9,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from filelock import FileLock, Timeout
 from ruamel.yaml import YAML
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
@@ -50,6 +49,8 @@ def resumable_parts(path: Path, work: str, resume: bool, keep: bool = False, wai
     Raises:
         UserError: another process holds the folder, and `wait` is false.
     """
+    from filelock import FileLock, Timeout  # not a requirement of the service, which writes no file
+
     path.parent.mkdir(parents=True, exist_ok=True)
     folder = path.with_name(f".{path.name}.partial")
     lock = FileLock(path.with_name(f".{path.name}.lock"))

@@ -180,7 +180,7 @@ def test_a_table_without_rows_and_word_effects(project, tmp_path):
 GOOD = "content,id\ngreat app,1\n"
 BAD = {
     "no such file": ({}, ["nowhere.csv"], "nowhere.csv: no such file"),
-    "an empty folder": ({}, ["."], "no file in it"),
+    "an empty folder": ({}, ["."], "no files in this folder"),
     "a folder of itself": ({"a.csv": GOOD}, [".", "--output", "."], "name an empty or a new one"),
     "an unknown kind in a folder": ({"a.csv": GOOD, "b.xlsx": GOOD}, ["."], "b.xlsx: unknown kind of file"),
     "twice a name in a folder": ({"a.csv": GOOD, "a.csv.gz": ""}, ["."], "a.csv: two input files"),
@@ -188,7 +188,7 @@ BAD = {
     "no such column": (
         {"a.csv": "contents,id\n"},
         ["a.csv"],
-        "no column content .--text-column.*nearest to it: c",
+        "no column content .--text-column.*did you mean contents",
     ),
     "scored already": ({"a.csv": "content,p1\n"}, ["a.csv"], "a.csv: has columns that would be added: p1"),
     "scored lines": ({"a.jsonl": '{"content": "a", "reason": 1}\n'}, ["a.jsonl"], "would be added: reason"),
@@ -325,4 +325,4 @@ def test_two_processes_cannot_write_the_same_file(project, table):
 def test_a_truncated_gzip_is_reported_before_the_work_starts(project, tmp_path):
     (tmp_path / "in.csv.gz").write_bytes(gzip.compress(GOOD.encode() * 1000)[:-10])
     printed = predict(project, tmp_path / "in.csv.gz", "--output", tmp_path / "out.csv", ok=False)
-    assert "is it complete, and what its name says?" in printed
+    assert "is it complete, and its extension correct?" in printed

@@ -70,7 +70,7 @@ FILES: dict[str, tuple[str, bytes, str]] = {
     "unknown extension": ("a.xlsx", GOOD, r"unknown kind of file .*set data\.format"),
     "no extension": ("reviews", GOOD, r"set data\.format"),
     "not json": ("a.jsonl", GOOD, "no column content"),
-    "json of other columns": ("a.jsonl", b'{"text": "good"}\n', "no column content .*there are: text"),
+    "json of other columns": ("a.jsonl", b'{"text": "good"}\n', "no column content .*columns are: text"),
     "json list": ("a.jsonl", b'[{"content": "good", "score": 5}]\n', "no column content"),
 }
 PARAMS: dict[str, tuple[dict[str, object], str]] = {
