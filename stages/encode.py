@@ -19,7 +19,7 @@ from src.core.schema import SPLITS, STARS
 from src.tables.review_parquet import list_parts, read_parts
 from src.text.encoded import EncodedReviews, join_encoded, save_encoded
 from src.text.tokenizer import Tokenizer, cached_tokenizer, save_tokenizer
-from src.text.vocabulary import UNKNOWN, choose_vocabulary, count_words
+from src.text.vocabulary import UNKNOWN, choose_vocabulary, count_words, read_vocabulary
 
 INPUT = Path("data/clean")
 OUTPUT = Path("data/encode")
@@ -60,7 +60,7 @@ def count_file(path: Path) -> Counter[str]:
 def encode_file(vocabulary: Path, max_length: int, job: tuple[Path, Path]) -> tuple[int, int]:
     """Encode the reviews of one file into a folder; return the number of unknown words and of all words."""
     source, target = job
-    words = tuple(vocabulary.read_text(encoding="utf-8").splitlines())
+    words = tuple(read_vocabulary(vocabulary))
     reviews = encode(read_parts(source), cached_tokenizer(words, max_length))
     with atomic_write(target) as temporary:
         save_encoded(temporary, reviews)

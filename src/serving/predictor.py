@@ -18,7 +18,7 @@ from src.evaluation.decisions import decide
 from src.evaluation.occlusion import word_effects
 from src.text.cleaning import StopWords, make_cleaner
 from src.text.encoded import EncodedReviews, pad
-from src.text.vocabulary import FIRST_WORD, UNKNOWN
+from src.text.vocabulary import FIRST_WORD, UNKNOWN, read_vocabulary, word_ids
 
 EXPORTED_MODEL = Path("models/export")
 DESCRIPTION, NETWORK, VOCABULARY = "export.json", "model.onnx", "vocabulary.txt"
@@ -76,8 +76,8 @@ class Predictor:
         self.stars = np.array(self.description.stars)
         word_lists = StopWords(frozenset(self.description.stop_words), frozenset(self.description.kept_words))
         self.clean = make_cleaner(self.description.language, self.description.clean, word_lists)
-        self.words = (folder / VOCABULARY).read_text(encoding="utf-8").splitlines()
-        self._word_ids = _WordIds(zip(self.words, range(FIRST_WORD, FIRST_WORD + len(self.words)), strict=True))
+        self.words = read_vocabulary(folder / VOCABULARY)
+        self._word_ids = _WordIds(word_ids(self.words))
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = 1
         self._session = onnxruntime.InferenceSession(folder / NETWORK, options)
