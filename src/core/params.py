@@ -42,6 +42,7 @@ class Data(Section):
     format: Literal["auto", "csv", "jsonl", "parquet"]
     encoding: Annotated[str, Field(min_length=1)]
     separator: Annotated[str, Field(pattern=r'^(auto|[^"\r\n])$')]
+    quoting: Literal["auto", "double", "none"]
     url_timeout: Annotated[float, Field(gt=0)]
     url_max_mb: Count
 

@@ -1,30 +1,24 @@
-"""CSV in all its dialects: find out how a file is written, and read its records without losing a line.
+"""Find out how a CSV file is written: its separator, its header, and whether its quotes quote."""
 
-Quotes quote where a closing quote is followed by a separator or a line end. A line on which that fails is taken
-literally, so that a stray quote never swallows the lines after it.
-Source: RFC 4180, https://www.rfc-editor.org/rfc/rfc4180, section 2.
-"""
-
-import csv
 import re
-from collections import Counter, deque
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable
 from contextlib import AbstractContextManager
 from itertools import islice, product
-from typing import IO, Any, NamedTuple
+from typing import IO, NamedTuple
 
-csv.field_size_limit(2**31 - 1)
+from src.core.errors import UserError
+from src.tables.csv_records import NUMBER, Dialect, Record, first_record, fit, records
 
 SEPARATORS = (",", ";", "\t", "|")
 QUOTES = ('"', "'")
 HEADER_LINES = 30
 """Lines among which the header is looked for."""
-MAX_LINES = 1000
-"""Lines of a record after which its quote counts as never closed."""
+MOST_CONFLICTS = 0.05
+"""Share of the records whose quotes may fail before the file is refused."""
 PROFILE_ROWS = 1000
 """Rows from which is learnt what the columns hold."""
 INVISIBLE = re.compile("[\ufeff\u00ad\u200b-\u200f\u2060\\s]+")
-NUMBER = re.compile(r"\s*[-+]?[\d★☆]")
 PADDING = re.compile(r"([,;|\t])\1+$")
 SEPARATOR_LINE = re.compile(r"sep=(.)\s*$")
 
@@ -32,156 +26,30 @@ Open = Callable[[], AbstractContextManager[IO[str]]]
 """Opens the text of a file from its beginning, with line ends as they are."""
 
 
-class Dialect(NamedTuple):
-    """How a file separates its records into fields.
-
-    quoting: whether `quote` around a field belongs to the format and not to the text. escapes: whether a backslash
-    takes a quote, separator, line end or backslash after it literally. skip_spaces: whether spaces after a separator
-    belong to the format. skip_lines: lines above the header, or above the first row if there is no header. padding: a
-    character that a spreadsheet left in runs at the end of lines. numbers: places of columns that hold numbers.
-    """
-
-    separator: str
-    quote: str = '"'
-    quoting: bool = True
-    escapes: bool = False
-    skip_spaces: bool = False
-    skip_lines: int = 0
-    padding: str = ""
-    numbers: tuple[int, ...] = ()
-
-    def reader(self, lines: Iterable[str]) -> Any:
-        """Return a csv.reader that raises csv.Error where a quoted field does not end as it must."""
-        if self.padding:
-            ending = re.compile(rf"{re.escape(self.padding)}+(?=[\r\n]*$)")
-            lines = map(lambda line: ending.sub("", line), lines)  # noqa: C417, a generator would end with an error
-        if self.escapes:  # csv.reader would drop the backslashes that escape nothing
-            special = re.compile(rf"\\([{re.escape(self.quote + self.separator)}\r\n\\])|\\")
-            lines = map(lambda line: special.sub(lambda found: found[0] if found[1] else r"\\", line), lines)  # noqa: C417
-        return csv.reader(
-            lines,
-            delimiter=self.separator,
-            quotechar=self.quote,
-            quoting=csv.QUOTE_MINIMAL if self.quoting else csv.QUOTE_NONE,
-            escapechar="\\" if self.escapes else None,
-            doublequote=not self.escapes,
-            skipinitialspace=self.skip_spaces,
-            strict=True,
-        )
-
-    def literal(self, line: str) -> list[str]:
-        """Return the fields of a line whose quotes belong to the text."""
-        line = line.rstrip("\r\n")
-        return (line.rstrip(self.padding) if self.padding else line).split(self.separator)
-
-
-class Record(NamedTuple):
-    """The fields of a record, the number of its first line, its lines, and whether its quotes were taken as text."""
-
-    fields: list[str]
-    line: int
-    lines: list[str]
-    conflict: bool
-
-
-class OpenQuote(csv.Error):
-    """A quote is not closed within MAX_LINES lines."""
-
-
-class _Lines:
-    """Feeds lines to a csv.reader, remembers those of the current record, and takes lines back."""
-
-    def __init__(self, lines: Iterator[str], number: int) -> None:
-        self._lines = lines
-        self._returned: deque[str] = deque()
-        self.record: list[str] = []
-        self.number = number
-
-    def __iter__(self) -> "_Lines":
-        return self
-
-    def __next__(self) -> str:
-        line = self._returned.popleft() if self._returned else next(self._lines)
-        self.number += 1
-        self.record.append(line)
-        if len(self.record) > MAX_LINES:
-            raise OpenQuote
-        return line
-
-    def take_back(self, lines: list[str]) -> None:
-        """Feed some lines again."""
-        self._returned.extendleft(reversed(lines))
-        self.number -= len(lines)
-
-
-def records(file: IO[str], dialect: Dialect) -> Iterator[Record]:
-    """Read the records of a file, the header included; blank lines are left out."""
-    lines = _Lines(islice(file, dialect.skip_lines, None), dialect.skip_lines)
-    reader = dialect.reader(lines)
-    while True:
-        lines.record = []
-        line = lines.number + 1
-        conflict = False
-        try:
-            fields = next(reader)
-        except StopIteration:
-            return
-        except csv.Error:
-            conflict = True
-        if not conflict and len(lines.record) > 1:
-            conflict = _holds_records(lines.record, fields, dialect)
-        if conflict:
-            lines.take_back(lines.record[1:])
-            lines.record = lines.record[:1]
-            fields = dialect.literal(lines.record[0])
-        if fields:
-            yield Record(fields, line, lines.record, conflict)
-
-
-def _holds_records(lines: list[str], fields: list[str], dialect: Dialect) -> bool:
-    """Tell whether each line of a quoted record could be a record itself, with numbers where the columns hold them."""
-    if not dialect.numbers or not dialect.quoting or len(fields) == 1:
-        return False
-    parts = [dialect.literal(line) for line in lines]
-    return all(
-        len(part) == len(fields) and all(NUMBER.match(part[place]) for place in dialect.numbers) for part in parts
-    )
-
-
-def fit(fields: list[str], width: int, dialect: Dialect, repairs: Counter[str] | None = None) -> list[str] | None:
-    """Return a record with its number of fields, None if it cannot have it; count what was repaired.
-
-    Repaired are separators too many at the end, and a row that is in quotes as a whole.
-    """
-    if len(fields) == width:
-        return fields
-    repair, repaired = "", fields
-    if len(fields) > width and not any(fields[width:]):
-        repair, repaired = "separator at the end of a row", fields[:width]
-    elif len(fields) == 1 and not fields[0].endswith(("\n", "\r")):
-        repair, repaired = "row in quotes as a whole", _only_record(fields[0], dialect)
-    if len(repaired) != width:
-        return None
-    if repairs is not None:
-        repairs[repair] += 1
-    return repaired
-
-
 def visible(name: str) -> str:
     """Return a column name without invisible characters at its ends, and with single spaces."""
     return INVISIBLE.sub(" ", name).strip()
 
 
-def find_dialect(open_text: Open, wanted: Collection[str], separator: str | None, quoting: bool | None) -> Dialect:
-    """Find how a file is written; `wanted` are the columns that its header holds, none if it has no header.
+def find_dialect(open_text: Open, wanted: Collection[str], separator: str, quoting: str, option: str) -> Dialect:
+    """Find how a file with the `wanted` columns is written.
 
-    separator, quoting: what is known already.
+    separator: the character, or auto. quoting: double, none or auto. option: the setting that quoting comes from.
+
+    Raises:
+        UserError: in more than MOST_CONFLICTS of the records, quotes neither surround a field nor belong to a text.
     """
     with open_text() as file:
-        dialect = find_header(file, wanted, [separator] if separator else SEPARATORS)
-    if quoting is not None:
-        return dialect._replace(quoting=quoting)
-    return find_quoting(open_text, dialect, bool(wanted))[0]
+        dialect = find_header(file, wanted, SEPARATORS if separator == "auto" else (separator,))
+    if quoting != "auto":
+        return dialect._replace(quoting=quoting == "double")
+    dialect, found = find_quoting(open_text, dialect)
+    if found.conflicts > MOST_CONFLICTS * found.records and dialect.quoting:
+        raise UserError(
+            f"line {found.first_conflict}: a quote is neither doubled nor followed by a separator or a line end; "
+            f"set {option} to none if quotes belong to the text, to double to reject such rows"
+        )
+    return dialect
 
 
 def find_header(lines: Iterable[str], wanted: Collection[str], separators: Collection[str] = SEPARATORS) -> Dialect:
@@ -201,23 +69,6 @@ def find_header(lines: Iterable[str], wanted: Collection[str], separators: Colle
             if names <= set(map(visible, found)):
                 return _with_ends(dialect, first[skipped])
     return max((Dialect(separator) for separator in separators), key=lambda dialect: _regularity(first, dialect))
-
-
-def first_record(lines: list[str], dialect: Dialect) -> list[str]:
-    """Return the fields of the first record; those of the first line, taken literally, if its quotes do not quote."""
-    try:
-        return next(dialect.reader(lines), [])
-    except csv.Error:
-        return dialect.literal(lines[0])
-
-
-def _only_record(text: str, dialect: Dialect) -> list[str]:
-    """Return the fields of the one record that a text holds; none if it holds more, or its quotes do not quote."""
-    try:
-        found = list(dialect.reader(text.splitlines(keepends=True)))
-    except csv.Error:
-        return []
-    return found[0] if len(found) == 1 else []
 
 
 def _with_ends(dialect: Dialect, header: str) -> Dialect:

@@ -1,6 +1,8 @@
 """Find the encoding of a text file, and never guess in silence."""
 
 import codecs
+import re
+import unicodedata
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from typing import IO, NamedTuple
@@ -21,6 +23,7 @@ CANDIDATES = (
     "cp1252 cp1250 iso8859_2 cp1251 koi8_r cp1253 cp1254 cp1255 cp1256 cp874 cp932 euc_jp gb18030 cp950 cp949"
 ).split()
 ASCII = bytes(range(128))
+SCRIPTS = {"LATIN", "CYRILLIC", "GREEK", "HEBREW", "ARABIC", "THAI"}
 FIRST_BYTES = bytes(range(0xC2, 0xF5))
 """With which the characters beyond ASCII begin in UTF-8."""
 BLOCK = 1 << 20
@@ -58,8 +61,8 @@ def find_encoding(open_bytes: OpenBytes, name: str) -> Encoding:
     for mark, encoding in MARKS.items():
         if start.startswith(mark) and (encoding != "utf-16" or start[2:4] != b"\0\0"):
             return Encoding(encoding)
-    if encoding := _without_mark(start):
-        return Encoding(encoding)
+    if (without_mark := _without_mark(start)) is not None:
+        return Encoding(without_mark)
     with open_bytes() as file:
         good, bad = _count_characters(file)
     if good >= GOOD_FOR_BAD * bad:
@@ -114,7 +117,8 @@ def _by_letters(raw: bytes, name: str) -> str:
     for match in found:
         same = {match.encoding, *match.could_be_from_charset}
         encoding = next((candidate for candidate in CANDIDATES if candidate in same), match.encoding)
-        scores[encoding] = match.coherence - 2 * match.chaos + _kana(raw.decode(encoding, "replace"))
+        text = raw.decode(encoding, "replace")
+        scores[encoding] = match.coherence - 2 * match.chaos + _kana(text) - _mixed_words(text)
     if not scores:
         raise UserError(f"{name}: not UTF-8, and no other encoding fits; save it as UTF-8, or set data.encoding")
     best, *others = sorted(scores, key=lambda encoding: -scores[encoding])
@@ -125,6 +129,13 @@ def _by_letters(raw: bytes, name: str) -> str:
         return "cp1252"
     shown = " or ".join(_excerpts(raw, best, close[0]))
     raise UserError(f"{name}: not UTF-8; it may be {shown}; set data.encoding to the one that looks right")
+
+
+def _mixed_words(text: str) -> float:
+    """The share of the words beyond ASCII that mix letters of several scripts, as no language does."""
+    words = [word for word in re.findall(r"\S+", text) if not word.isascii()]
+    scripts = [{unicodedata.name(letter, "").partition(" ")[0] for letter in word} & SCRIPTS for word in words]
+    return sum(len(found) > 1 for found in scripts) / max(len(words), 1)
 
 
 def _kana(text: str) -> float:

@@ -1,13 +1,12 @@
 """Read a table of reviews from any common file format, one row at a time."""
 
-import csv
 import io
-import itertools
 import json
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from difflib import get_close_matches
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -16,9 +15,11 @@ import pyarrow.parquet as pq
 from src.core.errors import UserError
 from src.core.params import Data
 from src.core.schema import TRUE_PROBABILITIES
-from src.tables.sources import find_encoding, open_bytes, open_text, readable
+from src.tables.csv_records import fit, records
+from src.tables.dialects import find_dialect, visible
+from src.tables.encodings import Encoding, find_encoding
+from src.tables.sources import open_bytes, open_text, readable
 
-SEPARATORS = (",", ";", "\t", "|")
 FORMATS = {
     ".csv": "csv",
     ".tsv": "csv",
@@ -32,10 +33,6 @@ FORMATS = {
 
 WRONG_FIELDS = "wrong number of fields"
 NO_OBJECT = "not a JSON object"
-END_OF_FILE = "\0 end of the file \0"
-"""A last line that no table contains: if it is read as part of a field, a quote was never closed."""
-
-csv.field_size_limit(2**31 - 1)
 
 
 class Row(NamedTuple):
@@ -50,13 +47,20 @@ class Row(NamedTuple):
     problem: str | None = None
 
 
-class Table(NamedTuple):
-    """The rows of a file, how it is read, and the number of repairs so far, by kind."""
+class Table:
+    """The rows of a file, how it is read, and what was found while reading.
 
-    rows: Iterator[Row]
-    repairs: Counter[str]
-    encoding: str | None = None
-    separator: str | None = None
+    repairs: counted by kind. lines: rows of several lines, counted by their number of lines.
+    """
+
+    def __init__(self, encoding: Encoding | None = None, separator: str | None = None) -> None:
+        self.rows: Iterator[Row] = iter(())
+        self.encoding = encoding.name if encoding else None
+        self.separator = separator
+        self.repairs: Counter[str] = Counter()
+        self.lines: Counter[int] = Counter()
+        if encoding and encoding.bad_characters:
+            self.repairs["invalid character"] = encoding.bad_characters
 
 
 def read_table(path: Path, data: Data) -> Table:
@@ -66,16 +70,20 @@ def read_table(path: Path, data: Data) -> Table:
         UserError: unknown format, missing column or unreadable file; also raised while rows are read.
     """
     kind = data.format if data.format != "auto" else kind_of(path, "data.format")
-    repairs: Counter[str] = Counter()
-    if kind == "parquet":
-        return Table(_checked(path, _parquet_rows(path, data)), repairs)
     with readable(path):
-        encoding = data.encoding if data.encoding != "auto" else find_encoding(path)
-        if kind == "jsonl":
-            return Table(_checked(path, _jsonl_rows(path, encoding, data)), repairs, encoding)
-        required = {data.text_column, data.rating_column}
-        separator = data.separator if data.separator != "auto" else find_separator(path, encoding, required)
-    return Table(_checked(path, _csv_rows(path, encoding, separator, data, repairs)), repairs, encoding, separator)
+        if kind == "parquet":
+            table, rows = Table(), _parquet_rows(path, data)
+        else:
+            encoding = encoding_of(path, data.encoding)
+            if kind == "jsonl":
+                table, rows = Table(encoding), _jsonl_rows(path, encoding.name, data)
+            else:
+                required = {data.text_column, data.rating_column}
+                file = CsvFile(path, encoding.name, required, data.separator, data.quoting)
+                table = Table(encoding, file.dialect.separator)
+                rows = _csv_rows(path, file, data, table)
+    table.rows = _checked(path, rows)
+    return table
 
 
 def kind_of(path: Path, option: str) -> str:
@@ -89,15 +97,49 @@ def kind_of(path: Path, option: str) -> str:
     return FORMATS[suffixes[-1]]
 
 
-def find_separator(path: Path, encoding: str, required: set[str]) -> str:
-    """Return the separator that finds all required columns in the header; else the one that finds most columns."""
-    headers = {}
-    for separator in SEPARATORS:
-        with open_text(path, encoding) as file:
-            headers[separator] = next(csv.reader(file, delimiter=separator), [])
-        if required <= set(headers[separator]):
-            return separator
-    return max(SEPARATORS, key=lambda separator: len(headers[separator]))
+def encoding_of(path: Path, encoding: str) -> Encoding:
+    """Return the encoding of a file; find it if `encoding` is auto."""
+    return find_encoding(partial(open_bytes, path), str(path)) if encoding == "auto" else Encoding(encoding)
+
+
+class CsvFile:
+    """A CSV file: how it is written, its column names, and its rows as often as they are needed."""
+
+    def __init__(
+        self, path: Path, encoding: str, wanted: set[str], separator: str, quoting: str, option: str = "data.quoting"
+    ) -> None:
+        """Find the dialect of a file whose header holds the `wanted` columns; `option` is where quoting comes from.
+
+        Raises:
+            UserError: the file is empty, or its quotes make no sense.
+        """
+        self._open = partial(open_text, path, encoding)
+        try:
+            self.dialect = find_dialect(self._open, wanted, separator, quoting, option)
+        except UserError as error:
+            raise UserError(f"{path}: {error}") from None
+        with self._open() as file:
+            header = next(records(file, self.dialect), None)
+        if header is None:
+            raise UserError(f"{path}: the file is empty")
+        self.names = [visible(name) for name in header.fields]
+
+    def rows(self, repairs: Counter[str], lines: Counter[int] | None = None) -> Iterator[tuple[list[str], bool]]:
+        """Yield the fields of each row, and whether it has one for each column.
+
+        Counts the repairs by kind, and in `lines` the rows of several lines by their number of lines.
+        """
+        width = len(self.names)
+        with self._open() as file:
+            found = records(file, self.dialect)
+            next(found)
+            for record in found:
+                if record.conflict:
+                    repairs["quote taken as text"] += 1
+                if lines is not None and len(record.lines) > 1:
+                    lines[len(record.lines)] += 1
+                fields = fit(record.fields, width, self.dialect, repairs)
+                yield (record.fields, False) if fields is None else (fields, True)
 
 
 def require_column(path: Path, name: str, names: list[str], option: str) -> None:
@@ -152,31 +194,6 @@ def _make_row(number: int, value: Callable[[Any], Any], columns: _Columns) -> Ro
     return Row(number, text, rating, split, problem="true probabilities are invalid or do not sum to 1")
 
 
-def csv_records(path: Path, encoding: str, separator: str, repairs: Counter[str]) -> Iterator[list[str]]:
-    """Yield the fields of the header, then of each row; a row that is quoted as a whole is split into its fields.
-
-    Raises:
-        UserError: the file is empty, or a quote is never closed.
-    """
-    with open_text(path, encoding) as file:
-        reader = csv.reader(itertools.chain(file, [END_OF_FILE]), delimiter=separator)
-        header = next(reader)
-        if header == [END_OF_FILE]:
-            raise UserError(f"{path}: the file is empty")
-        yield header
-        line = reader.line_num + 1
-        for fields in reader:
-            if fields and fields[-1].endswith(END_OF_FILE) and len(fields[-1]) > len(END_OF_FILE):
-                raise UserError(f"{path}: line {line}: a quote is opened and never closed; close or remove it")
-            line = reader.line_num + 1
-            if not fields or fields == [END_OF_FILE]:
-                continue
-            if len(fields) == 1 < len(header):
-                fields = next(csv.reader(fields, delimiter=separator))
-                repairs["row in quotes as a whole"] += len(fields) == len(header)
-            yield fields
-
-
 def jsonl_records(path: Path, encoding: str) -> Iterator[tuple[str, dict[str, Any] | None]]:
     """Yield each non-blank line with its JSON object, None if the line is not an object."""
     with open_text(path, encoding) as file:
@@ -197,16 +214,14 @@ def parquet_file(path: Path) -> Iterator[pq.ParquetFile]:
         yield pq.ParquetFile(file if path.suffix.lower() not in (".gz", ".zip") else io.BytesIO(file.read()))
 
 
-def _csv_rows(path: Path, encoding: str, separator: str, data: Data, repairs: Counter[str]) -> Iterator[Row]:
-    records = csv_records(path, encoding, separator, repairs)
-    header = next(records)
-    index = {name: i for i, name in enumerate(header)} | {None: None}
-    columns = _Columns(*([index[name] for name in part] for part in _find_columns(path, header, data)))
-    for number, fields in enumerate(records, 1):
-        if len(fields) == len(header):
+def _csv_rows(path: Path, file: CsvFile, data: Data, table: Table) -> Iterator[Row]:
+    index = {name: i for i, name in enumerate(file.names)} | {None: None}
+    columns = _Columns(*([index[name] for name in part] for part in _find_columns(path, file.names, data)))
+    for number, (fields, complete) in enumerate(file.rows(table.repairs, table.lines), 1):
+        if complete:
             yield _make_row(number, fields.__getitem__, columns)
         else:
-            yield Row(number, separator.join(fields), problem=WRONG_FIELDS)
+            yield Row(number, file.dialect.separator.join(fields), problem=WRONG_FIELDS)
 
 
 def _jsonl_rows(path: Path, encoding: str, data: Data) -> Iterator[Row]:

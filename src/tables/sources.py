@@ -1,6 +1,5 @@
 """Find and open the files of a table: local or at a URL, compressed or not, in any encoding."""
 
-import codecs
 import gzip
 import io
 import math
@@ -89,24 +88,6 @@ def open_bytes(path: Path) -> Iterator[IO[bytes]]:
     else:
         with path.open("rb") as file:
             yield file
-
-
-def find_encoding(path: Path) -> str:
-    """Return a file's encoding: that of its byte-order mark, else utf-8 if the whole file is valid, else cp1252."""
-    with open_bytes(path) as file:
-        start = file.read(4)
-        if start.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
-            return "utf-16"
-        if start.startswith(codecs.BOM_UTF8):
-            return "utf-8-sig"
-        decoder = codecs.getincrementaldecoder("utf-8")()
-        try:
-            decoder.decode(start)
-            while block := file.read(1 << 20):
-                decoder.decode(block)
-        except UnicodeDecodeError:
-            return "cp1252"
-    return "utf-8"
 
 
 @contextmanager

@@ -15,14 +15,14 @@ from src.core.errors import UserError
 from src.tables.readers import (
     NO_OBJECT,
     WRONG_FIELDS,
-    csv_records,
-    find_separator,
+    CsvFile,
+    encoding_of,
     jsonl_records,
     kind_of,
     parquet_file,
     require_column,
 )
-from src.tables.sources import find_encoding, readable
+from src.tables.sources import readable
 
 CHUNK_ROWS = 100_000
 """Rows held in memory at a time. Larger chunks contain more texts that are equal after cleaning, scored only once."""
@@ -73,7 +73,7 @@ def open_table(path: Path, kind: str | None, encoding: str, column: str, names: 
     with readable(path):
         if kind == "parquet":
             return ParquetTable(path, column, names)
-        found = find_encoding(path) if encoding == "auto" else encoding
+        found = encoding_of(path, encoding).name
         return (JsonLines if kind == "jsonl" else CsvTable)(path, found, column, names)
 
 
@@ -83,21 +83,17 @@ class CsvTable(OutputTable):
     kind = "csv"
 
     def __init__(self, path: Path, encoding: str, column: str, names: Sequence[str]) -> None:
-        self.path, self.encoding = path, encoding
-        self.separator = find_separator(path, encoding, {column})
-        self.header = next(self._records())
+        self.path = path
+        self.file = CsvFile(path, encoding, {column}, "auto", "auto")
+        self.header = self.file.names
         require_column(path, column, self.header, OPTION)
         _check_no_clash(path, self.header, names)
         self.index = self.header.index(column)
 
-    def _records(self) -> Iterator[list[str]]:
-        return csv_records(self.path, self.encoding, self.separator, Counter())
-
     def chunks(self) -> Iterator[Chunk]:
         with readable(self.path):
-            records = self._records()
-            next(records)
-            for rows in _in_chunks(((fields, len("".join(fields))) for fields in records), CHUNK_ROWS):
+            found = (fields for fields, _ in self.file.rows(Counter()))
+            for rows in _in_chunks(((fields, len("".join(fields))) for fields in found), CHUNK_ROWS):
                 complete = [len(fields) == len(self.header) for fields in rows]
                 cells = [fields[self.index] if ok else None for fields, ok in zip(rows, complete, strict=True)]
                 yield Chunk(cells, [None if ok else WRONG_FIELDS for ok in complete], rows)
@@ -105,7 +101,9 @@ class CsvTable(OutputTable):
     def write(self, path: Path, chunk: Chunk, new_columns: Columns, first: bool) -> None:
         width = len(self.header)
         with path.open("w", encoding="utf-8", newline="") as file:
-            writer = csv.writer(file, delimiter=self.separator, quoting=csv.QUOTE_NONNUMERIC, lineterminator="\n")
+            writer = csv.writer(
+                file, delimiter=self.file.dialect.separator, quoting=csv.QUOTE_NONNUMERIC, lineterminator="\n"
+            )
             if first:
                 writer.writerow([*self.header, *new_columns])
             for fields, values in zip(chunk.rows, zip(*new_columns.values(), strict=True), strict=True):
