@@ -22,6 +22,7 @@ from src.core.files import atomic_write, spreadsheet_safe, write_json
 from src.core.params import Data, Prepare, read_params
 from src.core.progress import progress_bar
 from src.core.schema import SPLITS
+from src.tables.ratings import rating_reader
 from src.tables.readers import read_table
 from src.tables.review_parquet import ReviewWriter, part_path
 from src.tables.sources import file_name, find_files, local_copy
@@ -29,6 +30,7 @@ from src.tables.splitting import (
     UNUSABLE,
     DataSummary,
     RejectedRow,
+    RowParser,
     classify_rows,
     count_leakage,
     resolve_duplicates,
@@ -82,6 +84,8 @@ def main() -> None:
         leakage = executor.fold(partial(resolve_bucket, work), add, range(work.buckets))
         data_summary = executor.fold(partial(write_file, work), add, parts)
         summary = data_summary.summary() | {"leakage": leakage}
+        if other_scale := data_summary.other_scale:
+            raise UserError(f"{data.path}: {other_scale}")
         if data_summary.rejected_share > settings.max_rejected:
             problem = data_summary.describe_rejected()
             raise UserError(f"{data.path}: {problem}; check the data settings, or raise prepare.max_rejected")
@@ -99,6 +103,7 @@ def check_summary(data: Data, summary: dict[str, Any]) -> str:
     """Describe the rows of a table; raise a UserError if a split is empty or all ratings are the same."""
     rows = summary["rows"]
     text = f"{rows['read']} rows: {rows['used']} used, {rows['rejected']} rejected, {rows['duplicates']} duplicates"
+    text += f", {rows['textless']} without text" if rows["textless"] else ""
     for split, count in summary["splits"].items():
         if not count:
             cause = "data.split_column" if data.split_column else "prepare.valid_share and prepare.test_share"
@@ -118,11 +123,16 @@ def scan_file(work: Work, file: tuple[int, str]) -> tuple[str, tuple[int, int], 
     path = local_copy(location, work.scratch / str(number), data.url_timeout, data.url_max_mb)
     state = state_of(path)
     rows = progress_bar(read_table(path, data).rows, desc="read", unit=" rows", leave=False)
-    has_split = data.split_column is not None
-    read, usable = scan_rows(rows, settings.valid_share, settings.test_share, settings.split_salt, has_split)
+    read, usable = scan_rows(rows, settings.valid_share, settings.test_share, settings.split_salt, parser_for(data))
     usable, counts = sort_by_bucket(usable, work.buckets)
     save(work.scratch / f"usable-{number}.npy", usable)
     return str(path), state, read, counts
+
+
+def parser_for(data: Data) -> RowParser:
+    """Return what reads the cells of a row by the settings of the table."""
+    scale = (data.rating_scale[0], data.rating_scale[1]) if data.rating_scale else None
+    return RowParser(data.split_column is not None, rating_reader(scale, data.rating_map), frozenset(data.missing))
 
 
 def state_of(path: Path) -> tuple[int, int]:
@@ -165,8 +175,7 @@ def write_file(work: Work, part: TableFile) -> DataSummary:
     """Write the reviews of a file to its part of each split, and its rejected rows; count both."""
     data_summary = DataSummary()
     table = read_table(Path(part.location), work.data)
-    has_split = work.data.split_column is not None
-    rows = classify_rows(table.rows, part.rows_before, *load_row_statuses(work, part), has_split)
+    rows = classify_rows(table.rows, part.rows_before, *load_row_statuses(work, part), parser_for(work.data))
     with ExitStack() as files:
 
         def temporary(path: Path) -> Path:

@@ -36,6 +36,9 @@ class Data(Section):
     path: Annotated[str, Field(min_length=1)]
     text_column: Annotated[str, Field(min_length=1)]
     rating_column: Annotated[str, Field(min_length=1)]
+    rating_scale: Annotated[list[float], Field(min_length=2, max_length=2)] | None
+    rating_map: dict[str, Annotated[int, Field(ge=1, le=5)]] | None
+    missing: list[str]
     split_column: str | None
     slice_columns: list[Annotated[str, Field(min_length=1)]]
     language: Language

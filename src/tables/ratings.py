@@ -19,6 +19,8 @@ BUBBLE = re.compile(r"(?:\w*[\s_-])?bubble_([0-5][05])", re.IGNORECASE)
 """Class names of TripAdvisor's pages: bubble_45 is 4.5."""
 WORDS = {"positive": 5, "good": 5, "pos": 5, "neutral": 3, "negative": 1, "bad": 1, "neg": 1}
 """Words of other scales, and the stars to propose for them."""
+MOST = 10**9
+"""Python refuses to write larger numbers than a few thousand digits; no rating comes near."""
 SHOWN = 8
 """Values of an unknown scale that are shown."""
 
@@ -37,7 +39,7 @@ def rating_reader(scale: tuple[float, float] | None, words: Mapping[str, int] | 
     def read(value: Any) -> int | None:
         if isinstance(value, bool) or value is None or isinstance(value, list | dict):
             return None
-        text = str(value).strip()
+        text = str(value).strip() if not isinstance(value, int) or abs(value) < MOST else ""
         return stars.get(text.casefold()) if stars else cached(text)
 
     return read

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from src.core.schema import SPLITS, STARS, read_text, text_digest, text_problem
+from src.tables.ratings import Read, describe_scale, rating_reader
 from src.tables.readers import Row, Table
 
 SPLIT_NAMES = {name: name for name in SPLITS} | {
@@ -18,6 +19,15 @@ SPLIT_NAMES = {name: name for name in SPLITS} | {
     "dev": "valid",
 }
 DUPLICATE_REASON = "duplicate of an earlier row"
+NO_TEXT = "no text"
+NOT_REJECTED = (DUPLICATE_REASON, NO_TEXT)
+"""Reasons of rows that do not count as rejected."""
+BAD_RATING = "rating is not 1, 2, 3, 4 or 5"
+FEW_BAD_RATINGS = 0.05
+"""Share of ratings of another scale below which single ones are rejected, not the table."""
+MOST_VALUES = 200
+"""Different ratings that could not be read and are kept."""
+LONGEST_VALUE = 40
 
 USABLE = np.dtype([("text", "u8", 2), ("row", "i8"), ("rating", "i1"), ("split", "i1")])
 """A usable row: the digest of its text, its index in its file, its rating, and the index of its split in SPLITS."""
@@ -50,15 +60,20 @@ class RejectedRow(NamedTuple):
     reason: str
 
 
-def read_rating(value: Any) -> int | None:
-    """Return the rating in a cell such as "4", 4.0 or " 5 "; None if it is not 1 to 5 stars."""
-    if isinstance(value, bool) or "_" in str(value):
-        return None
-    try:
-        number = float(value)
-    except (TypeError, ValueError, OverflowError):
-        return None
-    return int(number) if number in STARS else None
+class RowParser(NamedTuple):
+    """How the cells of a row are read: whether there is a split column, ratings, and words that mean no text."""
+
+    has_split: bool
+    read_rating: Read = rating_reader(None, None)
+    missing: frozenset[str] = frozenset()
+
+    def parse(self, row: Row) -> tuple[str | None, int | None, str | None, str | None]:
+        """Return a row's text, rating and split ('' if there is no split column), and why it is unusable, or None."""
+        text, rating = read_text(row.text), self.read_rating(row.rating)
+        if text in self.missing:
+            text = ""
+        split = SPLIT_NAMES.get(str(row.split).strip().lower()) if self.has_split else ""
+        return text, rating, split, row.problem or _reason(text, rating, row.rating, split)
 
 
 def split_of(key: int, valid_share: float, test_share: float) -> str:
@@ -73,14 +88,14 @@ def split_of(key: int, valid_share: float, test_share: float) -> str:
 
 
 def scan_rows(
-    rows: Iterable[Row], valid_share: float, test_share: float, split_salt: str, has_split: bool
+    rows: Iterable[Row], valid_share: float, test_share: float, split_salt: str, parser: RowParser
 ) -> tuple[int, np.ndarray]:
-    """Return the number of rows in a file and its usable rows in order, as USABLE; has_split overrides the shares."""
+    """Return the number of rows in a file and its usable rows in order, as USABLE."""
     secret = blake2b(split_salt.encode(), digest_size=32).digest()
     digests, indices, ratings, splits = bytearray(), array("q"), array("b"), array("b")
     read = 0
     for read, row in enumerate(rows, 1):
-        text, rating, split, problem = _parse_row(row, has_split)
+        text, rating, split, problem = parser.parse(row)
         if problem is None and text and rating is not None and split is not None:
             digest = text_digest(text, secret)
             digests += digest
@@ -141,7 +156,7 @@ def count_leakage(used: np.ndarray) -> int:
 
 
 def classify_rows(
-    rows: Iterable[Row], rows_before: int, row_statuses: np.ndarray, splits: np.ndarray, has_split: bool
+    rows: Iterable[Row], rows_before: int, row_statuses: np.ndarray, splits: np.ndarray, parser: RowParser
 ) -> Iterator[UsedReview | RejectedRow]:
     """Yield each row of a file as a used review or a rejected row, in order.
 
@@ -152,13 +167,13 @@ def classify_rows(
         number = rows_before + row.number
         if row_status >= 0:
             slices = tuple(read_text(value) or None for value in row.slices)
-            text, rating = read_text(row.text) or "", read_rating(row.rating) or 0
+            text, rating = read_text(row.text) or "", parser.read_rating(row.rating) or 0
             yield UsedReview(number, text, rating, SPLITS[split], row.true_probabilities, row_status, slices)
             continue
         if row_status == DUPLICATE:
             reason = DUPLICATE_REASON
         elif row_status == UNUSABLE:
-            reason = str(_parse_row(row, has_split)[-1])
+            reason = str(parser.parse(row)[-1])
         else:
             reason = f"text is already in the {SPLITS[OTHER_SPLIT - row_status]} split"
         yield RejectedRow(number, row.text, row.rating, reason)
@@ -169,6 +184,7 @@ class DataSummary:
 
     def __init__(self) -> None:
         self.reasons: Counter[str] = Counter()
+        self.unread_ratings: Counter[str] = Counter()
         self.examples: list[RejectedRow] = []
         self.stars: Counter[int] = Counter()
         self.lengths: Counter[int] = Counter()
@@ -182,8 +198,10 @@ class DataSummary:
         """Count one row."""
         if isinstance(row, RejectedRow):
             self.reasons[row.reason] += 1
-            if row.reason != DUPLICATE_REASON and len(self.examples) < 3:
+            if row.reason not in NOT_REJECTED and len(self.examples) < 3:
                 self.examples.append(row)
+            if row.reason == BAD_RATING and len(self.unread_ratings) < MOST_VALUES:
+                self.unread_ratings[str(row.rating).strip()[:LONGEST_VALUE]] += 1
             return
         self.stars[row.rating] += 1
         self.lengths[len(row.text.split())] += 1
@@ -209,13 +227,13 @@ class DataSummary:
 
     @property
     def rejected(self) -> dict[str, int]:
-        """The number of rejected rows by reason, without the duplicates."""
-        return {reason: count for reason, count in self.reasons.items() if reason != DUPLICATE_REASON and count}
+        """The number of rejected rows by reason; duplicates and rows without text are counted apart."""
+        return {reason: count for reason, count in self.reasons.items() if reason not in NOT_REJECTED and count}
 
     @property
     def rejected_share(self) -> float:
-        """The share of all rows that were rejected, without the duplicates."""
-        read = self.stars.total() + self.reasons.total()
+        """The share of all rows with a text that were rejected."""
+        read = self.stars.total() + self.reasons.total() - self.reasons[NO_TEXT]
         return sum(self.rejected.values()) / read if read else 0.0
 
     def describe_rejected(self) -> str:
@@ -225,6 +243,13 @@ class DataSummary:
             f"row {row.number}: rating {row.rating!r:.20}, text {row.text!r:.40}" for row in self.examples
         )
         return f"{self.rejected_share:.0%} of the rows are rejected ({reasons}), for example {examples}"
+
+    @property
+    def other_scale(self) -> str | None:
+        """Which other scale the ratings seem to have, None if they are 1 to 5 stars."""
+        if self.unread_ratings.total() < FEW_BAD_RATINGS * self.stars.total() and self.stars[5]:
+            return None
+        return describe_scale(self.unread_ratings, self.stars)
 
     def summary(self) -> dict[str, Any]:
         """Return the content of metrics/data.json, except for the result of count_leakage.
@@ -241,6 +266,7 @@ class DataSummary:
                 "used": used,
                 "rejected": sum(self.rejected.values()),
                 "duplicates": self.reasons[DUPLICATE_REASON],
+                "textless": self.reasons[NO_TEXT],
                 "label_conflicts": self.label_conflicts,
             },
             "rejected": self.rejected,
@@ -258,17 +284,10 @@ class DataSummary:
         }
 
 
-def _parse_row(row: Row, has_split: bool) -> tuple[str | None, int | None, str | None, str | None]:
-    """Return a row's text, rating and split ('' if the table has no split column), and why it is unusable, or None."""
-    text, rating = read_text(row.text), read_rating(row.rating)
-    split = SPLIT_NAMES.get(str(row.split).strip().lower()) if has_split else ""
-    return text, rating, split, row.problem or _reason(text, rating, row.rating, split)
-
-
 def _reason(text: str | None, rating: int | None, raw_rating: Any, split: str | None) -> str | None:
     if problem := text_problem(text):
         return problem
     if rating is None:
         missing = raw_rating is None or raw_rating != raw_rating or not str(raw_rating).strip()
-        return "no rating" if missing else "rating is not 1, 2, 3, 4 or 5"
+        return "no rating" if missing else BAD_RATING
     return "split is not train, valid or test" if split is None else None
