@@ -67,7 +67,7 @@ def main() -> None:
         with LiveLogger(CURVES, METRICS) as curves:
             best = fit(task, settings, seed, curves.log_epoch, checkpoint)
         embedding = network.embedding.weight.detach().cpu()
-        embedding[PADDING] = 0  # as output weights of the softmax, its row was trained too
+        embedding[PADDING] = 0  # the softmax uses the embedding too, and so has trained this row
         weights = {"embedding.weight": embedding} if best or vectors else {}
         if not best:
             write_empty_curves()

@@ -67,7 +67,7 @@ class LanguageModel(nn.Module):
             return torch.cat([self._full_nll(*part) for part in parts])
         is_target = torch.zeros(words, dtype=torch.bool, device=targets.device)
         is_target[targets] = True
-        rest = torch.nonzero(~is_target)[:, 0]  # never empty: the padding is no target
+        rest = torch.nonzero(~is_target)[:, 0]  # never empty: the padding is never a target
         sample = rest[torch.randperm(len(rest), device=rest.device)[: self.settings.softmax_words]]
         candidates = torch.cat([torch.nonzero(is_target)[:, 0], sample])
         positions = (torch.cumsum(is_target, dim=0) - 1)[targets]

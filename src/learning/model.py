@@ -14,7 +14,7 @@ from src.text.vocabulary import PADDING, UNKNOWN
 
 CELLS: dict[Cell, Callable[..., nn.RNNBase]] = {"lstm": nn.LSTM, "gru": nn.GRU, "rnn": nn.RNN}
 EMBEDDING_STD = 0.1
-# Adam moves a weight by about the learning rate per step, which is too little for words that few reviews contain.
+# Adam moves a weight by about the learning rate per step: too little for words in few reviews, without this factor.
 WIDE_SCALE = 3.0
 
 

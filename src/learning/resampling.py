@@ -20,7 +20,7 @@ class Resampled(NamedTuple):
 def resample(labels: np.ndarray, classes: int, settings: Resample, seed: int) -> Resampled:
     """Resample the training rows if the largest class has at least `threshold` times the reviews of the smallest.
 
-    labels: int64 [reviews]. Classes without a review are ignored. Rows are sorted.
+    labels: int64 [reviews]. Classes without a review are ignored. The rows, chosen by imbalanced-learn, are sorted.
     """
     before = np.bincount(labels, minlength=classes)
     present = before[before > 0]

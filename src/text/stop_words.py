@@ -49,9 +49,10 @@ KEPT: dict[Language, frozenset[str]] = {
 
 
 def find_stop_words(language: Language) -> StopWords:
-    """Return the stop words of a language (scikit-learn's for English, else stop-words') and its words in KEPT.
+    """Return the stop words of a language and its words in KEPT.
 
-    The English list of the package stop-words is not used because it contains good, great, best and useless.
+    The list comes from scikit-learn for English, else from the package stop-words, whose English list contains good,
+    great, best and useless.
     """
     if language != "english":
         return StopWords(frozenset(get_stop_words(language)), KEPT[language])

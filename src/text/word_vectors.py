@@ -56,7 +56,7 @@ def _is_header(line: str, name: str, size: int) -> bool:
     header = len(parts) == 2 and all(part.isdecimal() for part in parts)
     found = int(parts[1]) if header else max(len(parts) - 1, 0)
     if found != size:
-        raise UserError(f"{name}: vectors of {found} numbers a word; set model.embedding_dim to {found}, not {size}")
+        raise UserError(f"{name}: vectors of {found} dimensions; set model.embedding_dim to {found}, not {size}")
     return header
 
 

@@ -32,9 +32,9 @@ def test_a_header_and_words_with_spaces_are_skipped(clean):
 @pytest.mark.parametrize(
     ("lines", "message"),
     [
-        (["400000 300"], "vectors of 300 numbers a word; set model.embedding_dim to 300, not 2"),
-        (["good 1 2 3"], "vectors of 3 numbers a word; set model.embedding_dim to 3, not 2"),
-        ([""], "vectors of 0 numbers a word"),
+        (["400000 300"], "vectors of 300 dimensions; set model.embedding_dim to 300, not 2"),
+        (["good 1 2 3"], "vectors of 3 dimensions; set model.embedding_dim to 3, not 2"),
+        ([""], "vectors of 0 dimensions"),
         (["a 1 2", "good 1"], "v.txt, line 2: not a word and 2 numbers"),
         (["a 1 2", "good 1 nan"], "v.txt, line 2"),
         (["a 1 2", "good 1 two"], "v.txt, line 2"),
