@@ -1,4 +1,4 @@
-"""Write the default corpus: app reviews drawn from a known process."""
+"""Generate the default corpus: app reviews drawn from a known process."""
 
 import csv
 from pathlib import Path
@@ -22,7 +22,7 @@ def main() -> None:
         writer.writeheader()
         writer.writerow(first)
         writer.writerows(reviews)
-    print(f"synthesize: {params.synthesize.reviews} reviews in {CORPUS}")
+    print(f"synthesize: wrote {params.synthesize.reviews} reviews to {CORPUS}")
 
 
 if __name__ == "__main__":
