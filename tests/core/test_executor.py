@@ -291,7 +291,7 @@ def test_what_goes_wrong_is_one_clear_line(monkeypatch):
 
 def score(project, *arguments):
     """The command that scores a table, with a few rows in a chunk."""
-    program = "import src.tables.writers; src.tables.writers.CHUNK = 20; from commands.predict import *; run(main)"
+    program = "import src.tables.writers; src.tables.writers.CHUNK_ROWS = 20; from commands.predict import *; run(main)"
     return [sys.executable, "-c", program, *arguments, "--model", project.path / "models/export"]
 
 
