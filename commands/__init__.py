@@ -1,1 +1,1 @@
-"""What people call by hand, one script a command: python -m commands.<name>. Stages never import from here."""
+"""Commands to run by hand, one module each: python -m commands.<name>. Stages never import from here."""

@@ -1,7 +1,7 @@
-"""Write one page about an experiment: its data, scores, mistakes and words, and what it takes to make it again.
+"""Write a one-page report on an experiment: scores, training, mistakes, words, data and how to reproduce it.
 
-python -m commands.report                              report.html, of what lies in the workspace
-python -m commands.report lstm --output lstm.html      of an experiment, branch, tag or commit
+python -m commands.report                              report.html for the workspace
+python -m commands.report lstm --output lstm.html      for an experiment, branch, tag or commit
 python -m commands.report --output report.md           the short form, for a pull request
 """
 
@@ -24,30 +24,30 @@ from src.evaluation import charts
 
 TEMPLATES = Path(__file__).parent
 WORDS = 15
-"""Words shown on either side."""
-RARE = 3
-"""Reviews that a word must have moved to be shown."""
+"""Words shown of those that raise the rating, and of those that lower it."""
+MIN_REVIEWS = 3
+"""Words in fewer reviews are not shown."""
 MISTAKES = 20
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("revision", nargs="?", default="workspace", help="default: what lies in the workspace")
+    parser.add_argument("revision", nargs="?", default="workspace", help="default: the workspace")
     parser.add_argument("--output", type=Path, default=Path("report.html"), metavar="FILE", help=".html or .md")
-    given = parser.parse_args()
-    if given.output.suffix not in (".html", ".md"):
-        parser.error(f"--output {given.output}: the name must end with .html or .md")
-    facts = collect(given.revision)
-    with atomic_write(given.output) as temporary:
-        temporary.write_text(render(given.output.suffix, facts), encoding="utf-8", newline="\n")
-    print(f"report: {given.output}")
+    args = parser.parse_args()
+    if args.output.suffix not in (".html", ".md"):
+        parser.error(f"--output {args.output}: the name must end with .html or .md")
+    facts = collect(args.revision)
+    with atomic_write(args.output) as temporary:
+        temporary.write_text(render(args.output.suffix, facts), encoding="utf-8", newline="\n")
+    print(f"report: {args.output}")
 
 
 def collect(revision: str) -> dict[str, Any]:
-    """Everything that the templates show.
+    """Collect everything that the templates show.
 
     Raises:
-        UserError: something of it is not there, or it was made with other parameters than params.yaml has.
+        UserError: a file is missing, or the results were made with parameters other than those of params.yaml.
     """
 
     def table(path: str, separator: str = ",") -> pd.DataFrame:
@@ -59,9 +59,9 @@ def collect(revision: str) -> dict[str, Any]:
 
     params = check_params(yaml_at(revision, "params.yaml"), f"{revision}: params.yaml")
     lock = yaml_at(revision, "dvc.lock")
-    refuse_stale(revision, params, lock)
+    check_up_to_date(revision, params, lock)
     scores = table("plots/evaluate/scores.csv").set_index(["predictor", "metric"])
-    words = table("data/evaluate/words.csv").query("reviews >= @RARE")
+    words = table("data/evaluate/words.csv").query("reviews >= @MIN_REVIEWS")
     test, train, data = (json.loads(read_at(revision, f"metrics/{name}.json")) for name in ("test", "train", "data"))
     return {
         "revision": revision,
@@ -85,23 +85,23 @@ def collect(revision: str) -> dict[str, Any]:
     }
 
 
-def refuse_stale(revision: str, params: Params, lock: Mapping[str, Any]) -> None:
-    """Refuse results that were made with other parameters than those shown beside them."""
-    given = params.model_dump()
+def check_up_to_date(revision: str, params: Params, lock: Mapping[str, Any]) -> None:
+    """Check that the results were made with the parameters of params.yaml, which are shown beside them."""
+    current = params.model_dump()
     changed: set[str] = set()
     for stage in lock["stages"].values():
         for name, value in stage.get("params", {}).get("params.yaml", {}).items():
             section, _, key = name.partition(".")
             used = {key: value} if key else value
-            changed |= {f"{section}.{key}" for key in used if given[section].get(key) != used[key]}
+            changed |= {f"{section}.{key}" for key in used if current[section].get(key) != used[key]}
     if changed:
         raise UserError(
-            f"{revision}: {', '.join(sorted(changed))} of params.yaml changed since the results were made; dvc repro"
+            f"{revision}: params.yaml changed since the results were made ({', '.join(sorted(changed))}); run dvc repro"
         )
 
 
 def render(suffix: str, facts: Mapping[str, Any]) -> str:
-    """Fill a template; in HTML every text is escaped."""
+    """Fill the template for .html or .md; HTML escapes every text."""
     environment = Environment(
         loader=FileSystemLoader(TEMPLATES),
         autoescape=suffix == ".html",

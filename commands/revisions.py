@@ -1,4 +1,4 @@
-"""Files of a commit, a branch, a tag or an experiment, without checking anything out."""
+"""Read files of a commit, branch, tag or experiment without checking it out."""
 
 import io
 from typing import Any
@@ -16,36 +16,36 @@ from src.core.files import parse_yaml
 
 
 def read_at(revision: str, path: str) -> bytes:
-    """Give the content of a file that Git or DVC tracks; `workspace` is what lies in the folder now.
+    """Return the content of a file that Git or DVC tracks. The revision `workspace` is the working tree.
 
     Raises:
-        UserError: no such revision, or no such file in it or in DVC's cache.
+        UserError: the revision does not exist, or the file is not in it or not in DVC's cache.
     """
     try:
         return dvc.api.read(path, rev=None if revision == "workspace" else revision, mode="rb")
     except RevError:
         raise UserError(f"{revision}: no such commit, branch, tag or experiment; see dvc exp list --all") from None
     except PathMissingError:
-        raise UserError(f"{revision}: {path} is not in it; run dvc repro there and commit dvc.lock") from None
+        raise UserError(f"{revision}: has no {path}; run dvc repro there and commit dvc.lock") from None
     except (FileMissingError, DataIndexDirError):
-        raise UserError(f"{revision}: {path} is not in DVC's cache; run dvc pull, or the experiment again") from None
+        raise UserError(f"{revision}: {path} is not in DVC's cache; run dvc pull or rerun the experiment") from None
 
 
 def names_at(revision: str, folder: str) -> list[str]:
-    """List the files of a folder that Git or DVC tracks."""
+    """Return the names of the files in a folder that Git or DVC tracks."""
     files = dvc.api.DVCFileSystem(rev=None if revision == "workspace" else revision)
     return sorted(path.rpartition("/")[2] for path in files.ls(folder, detail=False))
 
 
 def yaml_at(revision: str, path: str) -> Any:
-    """Give the content of a YAML file as it stood; see read_at."""
+    """Return the content of a YAML file; see read_at."""
     return parse_yaml(read_at(revision, path).decode("utf-8", "replace"), f"{revision}: {path}")
 
 
 def parquet_at(revision: str, path: str) -> pd.DataFrame:
-    """Give the content of a Parquet file as it stood; see read_at.
+    """Return the content of a Parquet file; see read_at.
 
-    Read by this thread alone: another that still holds these bytes when the interpreter ends aborts it.
+    Read in this thread only: if an Arrow thread still holds the bytes when the interpreter exits, the process aborts.
     Source: https://github.com/apache/arrow/issues/33975.
     """
     content = pq.ParquetFile(io.BytesIO(read_at(revision, path)))
@@ -53,6 +53,6 @@ def parquet_at(revision: str, path: str) -> pd.DataFrame:
 
 
 def commit_of(revision: str) -> str:
-    """Give the full hash of the commit that a revision stands for; that of HEAD for the workspace."""
+    """Return the full commit hash of a revision; for the workspace, the one of HEAD."""
     with Repo() as repo:
         return resolve_rev(repo.scm, "HEAD" if revision == "workspace" else revision)

@@ -1,7 +1,7 @@
-"""Say the stars of reviews over HTTP, and on a page to try it on.
+"""Predict the star ratings of reviews over HTTP and on a web page.
 
-python -m commands.serve
-REVIEWS_TOKEN=... python -m commands.serve --host 0.0.0.0        others may ask too, if they know the token
+python -m commands.serve                                          for this machine only
+REVIEWS_TOKEN=... python -m commands.serve --host 0.0.0.0         for every client that sends the token
 """
 
 import argparse
@@ -19,11 +19,11 @@ from src.serving.predictor import EXPORTED_MODEL, Predictor
 
 TOKEN = "REVIEWS_TOKEN"
 HELP = {
-    "body": "bytes of a request's body",
-    "reviews": "reviews of a request",
-    "letters": "letters of a review",
-    "seconds": "seconds that a request may take",
-    "queue": "requests at once",
+    "body": "maximum bytes per request body",
+    "reviews": "maximum reviews per request",
+    "characters": "maximum characters per review",
+    "seconds": "maximum seconds per request",
+    "queue": "maximum requests in progress at once",
 }
 
 
@@ -32,13 +32,13 @@ def main() -> None:
     parser.add_argument(
         "--model", type=Path, default=EXPORTED_MODEL, metavar="FOLDER", help=f"default: {EXPORTED_MODEL}"
     )
-    parser.add_argument("--host", default="127.0.0.1", help="default: 127.0.0.1, this machine alone")
-    parser.add_argument("--port", type=int, default=8000, help="default: 8000; 0 for any that is free")
+    parser.add_argument("--host", default="127.0.0.1", help="default: 127.0.0.1, this machine only")
+    parser.add_argument("--port", type=int, default=8000, help="default: 8000; 0 for any free port")
     for name, default in Limits()._asdict().items():
-        parser.add_argument(f"--{name}", type=positive, default=default, help=f"most {HELP[name]}; default: {default}")
-    given = parser.parse_args()
-    limits = Limits(*(getattr(given, name) for name in Limits._fields))
-    app = make_app(Predictor(given.model), limits, read_token())
+        parser.add_argument(f"--{name}", type=positive, default=default, help=f"{HELP[name]}; default: {default}")
+    args = parser.parse_args()
+    limits = Limits(*(getattr(args, name) for name in Limits._fields))
+    app = make_app(Predictor(args.model), limits, read_token())
     config = uvicorn.Config(
         app,
         http=BoundedProtocol,
@@ -50,8 +50,8 @@ def main() -> None:
         timeout_keep_alive=limits.seconds,
         timeout_graceful_shutdown=limits.seconds + 1,
     )
-    with listening(given.host, given.port) as sock:
-        # What is there by now stays: looking through all of it again and again held up 1 of 100 answers for 50 ms.
+    with open_socket(args.host, args.port) as sock:
+        # Exempt all objects so far from garbage collection, which delayed 1 response in 100 by 50 ms.
         gc.collect()
         gc.freeze()
         print(f"serve: {address(sock)}", flush=True)
@@ -59,30 +59,30 @@ def main() -> None:
 
 
 def read_token() -> str | None:
-    """The token that clients must show, if the environment has one."""
+    """Return the token that clients must send, or None if the environment has none."""
     token = os.environ.get(TOKEN)
     if token == "":
-        raise UserError(f"{TOKEN} is empty; give it a value, or unset it to serve without")
+        raise UserError(f"{TOKEN} is empty; set it to a token, or unset it to serve without one")
     return token
 
 
-def listening(host: str, port: int) -> socket.socket:
-    """Open the door before the service starts, so that what is wrong with it is one line."""
+def open_socket(host: str, port: int) -> socket.socket:
+    """Bind the socket before the service starts, so that a wrong address is reported in one line."""
     try:
         return socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
     except (OSError, OverflowError) as error:
         reason = os.strerror(error.errno) if isinstance(error, OSError) and error.errno else error
-        raise UserError(f"{host}:{port}: {reason}; choose others with --host and --port") from None
+        raise UserError(f"{host}:{port}: {reason}; choose another address with --host and --port") from None
 
 
 def address(sock: socket.socket) -> str:
-    """Where the service is."""
+    """Return the URL of the service."""
     host, port = sock.getsockname()[:2]
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
 def positive(text: str) -> int:
-    """A number of at least one."""
+    """Parse an integer of 1 or more."""
     if (value := int(text)) < 1:
         raise argparse.ArgumentTypeError(f"{value} is less than 1")
     return value

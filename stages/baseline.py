@@ -1,4 +1,4 @@
-"""Let the majority and TF-IDF + logistic regression predict the same test reviews."""
+"""Predict the test split with the baselines: the majority class and TF-IDF + logistic regression."""
 
 from pathlib import Path
 
@@ -6,7 +6,7 @@ from src.core.cpu_dispatch import choose_kernels
 from src.core.errors import run
 from src.core.params import read_params
 
-choose_kernels(__name__, Path("params.yaml"))  # before the imports below, which choose theirs
+choose_kernels(__name__, Path("params.yaml"))  # the libraries imported below choose theirs at import
 
 import pandas as pd
 from sklearn.preprocessing import LabelEncoder
@@ -28,12 +28,12 @@ def main() -> None:
         table = pd.read_parquet(INPUT / f"{split}.parquet", columns=["text", "rating"])
         return Texts(table.text.tolist(), labels.transform(table.rating))
 
-    threadpool_limits(1)  # the order in which threads add up would show in the last digits
+    threadpool_limits(1)  # with more threads, the order of summation changes the last digits
     train, valid, test = read("train"), read("valid"), read("test")
     predictions = {"majority": majority(train.labels, len(test.texts), len(STARS))}
-    for name, probabilities, strength in logistic_regressions(train, valid, test.texts, len(STARS), params.baseline):
+    for name, probabilities, best_c in logistic_regressions(train, valid, test.texts, len(STARS), params.baseline):
         predictions[name] = probabilities
-        print(f"baseline: {name}: C = {strength}, the best of {params.baseline.C} on the validation split")
+        print(f"baseline: {name}: C = {best_c} has the best validation loss of {params.baseline.C}")
     with atomic_write(OUTPUT) as temporary:
         temporary.mkdir()
         for name, probabilities in predictions.items():

@@ -1,4 +1,4 @@
-"""Reduce each review to the words that carry its meaning."""
+"""Clean each review: keep the words that carry its meaning, and reduce them to their stems."""
 
 from functools import partial
 from pathlib import Path
@@ -27,7 +27,7 @@ def main() -> None:
 
 
 def clean_file(language: Language, settings: Clean, job: tuple[Path, Path]) -> None:
-    """Clean the reviews of one file into another."""
+    """Clean the reviews of one file and write them to another."""
     source, target = job
     with atomic_write(target) as temporary:
         map_texts(source, temporary, cached_cleaner(language, settings, find_stop_words(language)))

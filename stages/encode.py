@@ -1,4 +1,4 @@
-"""Turn words into ids by a TensorFlow graph and stars into labels; the vocabulary comes from the train split alone."""
+"""Encode words as ids with a TensorFlow graph, and stars as labels; the vocabulary is that of the train split."""
 
 import shutil
 from collections import Counter
@@ -19,7 +19,7 @@ from src.core.schema import SPLITS, STARS
 from src.tables.review_parquet import list_parts, read_parts
 from src.text.encoded import EncodedReviews, join_encoded, save_encoded
 from src.text.tokenizer import Tokenizer, cached_tokenizer, save_tokenizer
-from src.text.vocabulary import UNKNOWN, choose_vocabulary, count_words
+from src.text.vocabulary import UNKNOWN, choose_vocabulary, count_words, read_vocabulary
 
 INPUT = Path("data/clean")
 OUTPUT = Path("data/encode")
@@ -42,39 +42,40 @@ def main() -> None:
         for split in SPLITS:
             files = list_parts(INPUT / f"{split}.parquet")
             jobs = [(file, scratch / f"{split}-{number}") for number, file in enumerate(files)]
-            found = executor.map(partial(encode_file, vocabulary, settings.max_length), jobs)
+            counted = executor.map(partial(encode_file, vocabulary, settings.max_length), jobs)
             join_encoded(temporary / split, [folder for _, folder in jobs])
-            oov_rate[split] = round(sum(few for few, _ in found) / sum(all_of_them for _, all_of_them in found), 4)
+            oov_rate[split] = round(sum(unknown for unknown, _ in counted) / sum(total for _, total in counted), 4)
         shutil.rmtree(scratch)
         write_json(temporary / "stars.json", list(STARS))
     write_json(METRICS, {"vocabulary": len(words), "oov_rate": oov_rate})
-    print(f"encode: {len(words)} words; out-of-vocabulary rate: {oov_rate}")
+    rates = ", ".join(f"{split} {rate:.2%}" for split, rate in oov_rate.items())
+    print(f"encode: vocabulary of {len(words)} words; out-of-vocabulary rate: {rates}")
 
 
 def count_file(path: Path) -> Counter[str]:
     """Count the words of one file."""
-    return count_words(text for part in read_parts(path) for text in part.column("text").to_pylist())
+    return count_words(text for batch in read_parts(path) for text in batch.column("text").to_pylist())
 
 
 def encode_file(vocabulary: Path, max_length: int, job: tuple[Path, Path]) -> tuple[int, int]:
-    """Encode the reviews of one file into a folder; count the words that are unknown, and all."""
+    """Encode the reviews of one file into a folder; return the number of unknown words and of all words."""
     source, target = job
-    words = tuple(vocabulary.read_text(encoding="utf-8").splitlines())
+    words = tuple(read_vocabulary(vocabulary))
     reviews = encode(read_parts(source), cached_tokenizer(words, max_length))
     with atomic_write(target) as temporary:
         save_encoded(temporary, reviews)
     return int(np.count_nonzero(reviews.ids == UNKNOWN)), len(reviews.ids)
 
 
-def encode(parts: Iterator[pa.RecordBatch], tokenizer: Tokenizer) -> EncodedReviews:
-    """Encode reviews part by part."""
+def encode(batches: Iterator[pa.RecordBatch], tokenizer: Tokenizer) -> EncodedReviews:
+    """Encode reviews batch by batch."""
     labels = LabelEncoder().fit(STARS)
     ids, lengths, classes = [np.zeros(0, np.int32)], [np.zeros(1, np.int64)], [np.zeros(0, np.int64)]
-    for part in parts:
-        part_ids, part_lengths = tokenizer.encode(part.column("text").to_pylist())
-        ids.append(part_ids)
-        lengths.append(part_lengths)
-        classes.append(labels.transform(part.column("rating").to_numpy()))
+    for batch in batches:
+        batch_ids, batch_lengths = tokenizer.encode(batch.column("text").to_pylist())
+        ids.append(batch_ids)
+        lengths.append(batch_lengths)
+        classes.append(labels.transform(batch.column("rating").to_numpy()))
     return EncodedReviews(np.concatenate(ids), np.cumsum(np.concatenate(lengths)), np.concatenate(classes))
 
 

@@ -1,4 +1,4 @@
-"""Score the model and the baselines on the test split, which no earlier stage has looked at."""
+"""Score the model and the baselines on the test split, which no earlier stage learns from."""
 
 from pathlib import Path
 from typing import NamedTuple
@@ -7,7 +7,7 @@ from src.core.cpu_dispatch import choose_kernels
 from src.core.errors import run
 from src.core.params import Params, read_params
 
-choose_kernels(__name__, Path("params.yaml"))  # before the imports below: the libraries choose theirs when imported
+choose_kernels(__name__, Path("params.yaml"))  # before the imports: libraries choose their kernels on import
 
 import numpy as np
 import pandas as pd
@@ -33,6 +33,7 @@ from src.learning.classification import predict
 from src.learning.model import ReviewModel, load_model
 from src.learning.training import be_deterministic, choose_device
 from src.text.encoded import EncodedReviews, load_encoded
+from src.text.vocabulary import read_vocabulary
 
 PREPARED = Path("data/prepare")
 ENCODED = Path("data/encode")
@@ -45,7 +46,7 @@ PLOTS = Path("plots/evaluate")
 
 
 class TestSplit(NamedTuple):
-    """The test reviews as text and as ids, the stars of each class, and the class shares of the train split."""
+    """The test reviews as text and as word ids, the rating of each class, and the class prior of the train split."""
 
     table: pd.DataFrame
     reviews: EncodedReviews
@@ -82,11 +83,11 @@ def main() -> None:
 
 
 def read_baselines(predictions: dict[str, np.ndarray], test: TestSplit) -> dict[str, np.ndarray]:
-    """Add the probabilities of each baseline, and the true ones where the table has them."""
+    """Add the probabilities of each baseline and, if the table has them, the true probabilities (bayes_optimal)."""
     baselines = {path.stem: pd.read_parquet(path).to_numpy() for path in sorted(BASELINES.glob("*.parquet"))}
     truth = test.table[list(TRUE_PROBABILITIES)]
-    known = {"bayes_optimal": truth.to_numpy()} if truth.notna().all(axis=None) else {}
-    return predictions | baselines | known
+    optimal = {"bayes_optimal": truth.to_numpy()} if truth.notna().all(axis=None) else {}
+    return predictions | baselines | optimal
 
 
 def write_tables(
@@ -97,13 +98,13 @@ def write_tables(
     model: ReviewModel,
     shift: np.ndarray,
 ) -> None:
-    """Write what the model predicts for each test review, and tables of where and why it is wrong."""
+    """Write the predictions for each test review, and tables that show where and why the model is wrong."""
 
     def expected_rating(reviews: EncodedReviews) -> np.ndarray:
         return predict(model, reviews, shift) @ test.stars
 
     settings, stars = params.evaluate, test.stars
-    words = (ENCODED / "vocabulary.txt").read_text(encoding="utf-8").splitlines()
+    words = read_vocabulary(ENCODED / "vocabulary.txt")
     random = np.random.default_rng(seed_for(params.base.seed, "explained"))
     explained = np.sort(random.permutation(len(test.table))[: settings.explained])
     effects = word_effects(test.reviews, explained, expected_rating)
@@ -122,17 +123,17 @@ def write_tables(
 
 
 def slices_of(table: pd.DataFrame, columns: list[str]) -> dict[str, pd.Series]:
-    """The slice of each review, by length and by each slice column that holds anything."""
+    """Return the class of each review by length and by each slice column that is not empty."""
     slices = {"words": length_classes(table.text)}
-    for place, column in enumerate(columns):
-        values = table.slices.str[place]
+    for index, column in enumerate(columns):
+        values = table.slices.str[index]
         if values.notna().any():
             slices[column] = column_classes(values)
     return slices
 
 
 def write_plots(params: Params, test: TestSplit, results: dict[str, PredictionResult]) -> pd.DataFrame:
-    """Write the tables behind `dvc plots`; return the scores of all predictors."""
+    """Write the tables that `dvc plots` draws, and return the scores of all predictors."""
     settings, result = params.evaluate, results["model"]
     seed = seed_for(params.base.seed, "bootstrap")
     scores = score_table(results, len(test.stars), settings.bins, settings.bootstrap, seed)
@@ -146,7 +147,7 @@ def write_plots(params: Params, test: TestSplit, results: dict[str, PredictionRe
 
 
 def safe(table: pd.DataFrame, column: str) -> pd.DataFrame:
-    """Make a column of other people's text safe to open in a spreadsheet."""
+    """Make a column of user text safe to open in a spreadsheet."""
     return table.assign(**{column: table[column].map(spreadsheet_safe)})
 
 

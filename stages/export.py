@@ -1,4 +1,4 @@
-"""Write the model so that it runs without TensorFlow and PyTorch, and prove that it says the same."""
+"""Export the model to ONNX, to run without TensorFlow and PyTorch, and check that its predictions are the same."""
 
 from importlib.metadata import version
 from pathlib import Path
@@ -51,11 +51,11 @@ def main() -> None:
         files = {name: md5(temporary / name) for name in (NETWORK, VOCABULARY)}
         write_json(temporary / DESCRIPTION, describe(params, files).model_dump())
         difference = check_parity(texts, reviews, probabilities, Predictor(temporary), params.export.tolerance)
-    print(f"export: {len(texts)} texts as by TensorFlow and PyTorch; largest difference {difference:.0e}")
+    print(f"export: same word ids and probabilities for {len(texts)} texts; largest difference {difference:.0e}")
 
 
 def describe(params: Params, files: dict[str, str]) -> ModelDescription:
-    """Everything beside network and vocabulary; nothing that depends on the machine."""
+    """Describe what a predictor needs besides network and vocabulary; nothing in it depends on the machine."""
     words = find_stop_words(params.data.language)
     stars = read_json(ENCODED / "stars.json")
     labels = load_encoded(ENCODED / "train").labels

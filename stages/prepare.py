@@ -1,7 +1,7 @@
 """Read the table of reviews; keep, reject and count every row; split before anything is learnt.
 
-Each file of the table is read twice: to see which texts it holds, and to write its reviews, once it is settled over all
-files which rows are used. What the workers tell each other lies meanwhile in a folder within the output.
+Each file of the table is read twice: first to digest its texts, then, after duplicates have been resolved over all
+files, to write its reviews. In between, the workers exchange arrays through a scratch folder inside the output.
 """
 
 import csv
@@ -12,7 +12,7 @@ from contextlib import ExitStack
 from functools import partial
 from operator import add
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -29,34 +29,34 @@ from src.tables.splitting import (
     UNUSABLE,
     DataSummary,
     RejectedRow,
-    by_bucket,
     classify_rows,
     count_leakage,
     resolve_duplicates,
     scan_rows,
+    sort_by_bucket,
 )
 
 OUTPUT = Path("data/prepare")
 METRICS = Path("metrics/data.json")
 BUCKETS = 256
-"""Buckets at most; there are as many as files, so that settling one takes about the memory that reading one does."""
+"""The most buckets. There is one for each file up to this, so that a bucket needs about as much memory as a file."""
 
 
 class TableFile(NamedTuple):
-    """A file of the table: its number, where it lies, how many rows stand before its own, and how many it has.
+    """A file of the table: its number, its path, the number of rows in the files before it, and its own.
 
-    state: what changes when the file is written to.
+    state: its size and modification time, which show whether it has changed.
     """
 
     number: int
     location: str
     state: tuple[int, int]
-    before: int
+    rows_before: int
     rows: int
 
 
 class Work(NamedTuple):
-    """What all tasks need: settings, the folders of what they write, the number of buckets, whether files are parts."""
+    """What all tasks need: settings, output and scratch folder, number of buckets, whether the table is a folder."""
 
     data: Data
     settings: Prepare
@@ -76,108 +76,114 @@ def main() -> None:
             folder.mkdir(parents=True)
         scans = executor.map(partial(scan_file, work), enumerate(source.files))
         paths, states, rows, counts = zip(*scans, strict=True)
-        before = np.cumsum([0, *rows]).tolist()[:-1]
-        parts = [TableFile(*each) for each in zip(range(len(rows)), paths, states, before, rows, strict=True)]
+        rows_before = np.cumsum([0, *rows]).tolist()[:-1]
+        parts = [TableFile(*each) for each in zip(range(len(rows)), paths, states, rows_before, rows, strict=True)]
         save(work.scratch / "counts.npy", np.array(counts))
-        leaking = executor.fold(partial(resolve_bucket, work), add, range(work.buckets))
+        leakage = executor.fold(partial(resolve_bucket, work), add, range(work.buckets))
         data_summary = executor.fold(partial(write_file, work), add, parts)
-        summary = data_summary.summary() | {"leakage": leaking}
+        summary = data_summary.summary() | {"leakage": leakage}
         if data_summary.rejected_share > settings.max_rejected:
-            raise UserError(f"{data.path}: {data_summary.rejection()}; see data, or raise prepare.max_rejected")
-        for split, count in summary["splits"].items():
-            if not count:
-                raise UserError(f"{data.path}: no usable review for the {split} split; reasons: {summary['rejected']}")
-        if max(summary["stars"].values()) == summary["rows"]["used"]:
-            raise UserError(f"{data.path}: all {summary['rows']['used']} reviews have the same stars: nothing to learn")
+            problem = data_summary.describe_rejected()
+            raise UserError(f"{data.path}: {problem}; check the data settings, or raise prepare.max_rejected")
+        counts_text = check_summary(data, summary)
         join_rejects(work, parts)
         if source.folder:
-            name_files(temporary / "files.csv", source.files, parts)
+            write_file_index(temporary / "files.csv", source.files, parts)
         shutil.rmtree(work.scratch)
     write_json(METRICS, summary)
-    counted = summary["rows"]
-    print(
-        f"prepare: {counted['read']} rows: {counted['used']} used, {counted['rejected']} rejected, "
-        f"{counted['duplicates']} duplicates; {summary['splits']}"
-    )
+    splits = ", ".join(f"{split} {count}" for split, count in summary["splits"].items())
+    print(f"prepare: {counts_text}; {splits}")
+
+
+def check_summary(data: Data, summary: dict[str, Any]) -> str:
+    """Describe the rows of a table; raise a UserError if a split is empty or all ratings are the same."""
+    rows = summary["rows"]
+    text = f"{rows['read']} rows: {rows['used']} used, {rows['rejected']} rejected, {rows['duplicates']} duplicates"
+    for split, count in summary["splits"].items():
+        if not count:
+            cause = "data.split_column" if data.split_column else "prepare.valid_share and prepare.test_share"
+            raise UserError(f"{data.path}: no usable review for the {split} split ({text}); check {cause}")
+    if max(summary["stars"].values()) == rows["used"]:
+        raise UserError(f"{data.path}: all {rows['used']} reviews have the same rating; check data.rating_column")
+    return text
 
 
 def scan_file(work: Work, file: tuple[int, str]) -> tuple[str, tuple[int, int], int, np.ndarray]:
-    """Leave the rows of a file that could be used, in order of their buckets.
+    """Save the usable rows of a file, sorted by bucket.
 
-    Returns where the file lies from now on, its state, how many rows it has, and how many each bucket has of them.
+    Returns the local path of the file, its state, its number of rows, and the number of usable rows in each bucket.
     """
     number, location = file
     data, settings = work.data, work.settings
     path = local_copy(location, work.scratch / str(number), data.url_timeout, data.url_max_mb)
     state = state_of(path)
     rows = progress_bar(read_table(path, data).rows, desc="read", unit=" rows", leave=False)
-    given = data.split_column is not None
-    read, usable = scan_rows(rows, settings.valid_share, settings.test_share, settings.split_salt, given)
-    usable, counts = by_bucket(usable, work.buckets)
+    has_split = data.split_column is not None
+    read, usable = scan_rows(rows, settings.valid_share, settings.test_share, settings.split_salt, has_split)
+    usable, counts = sort_by_bucket(usable, work.buckets)
     save(work.scratch / f"usable-{number}.npy", usable)
     return str(path), state, read, counts
 
 
 def state_of(path: Path) -> tuple[int, int]:
-    """Size and time of the last change."""
-    found = path.stat()
-    return found.st_size, found.st_mtime_ns
+    """Return the size of a file and the time of its last change."""
+    stat = path.stat()
+    return stat.st_size, stat.st_mtime_ns
 
 
 def resolve_bucket(work: Work, bucket: int) -> int:
-    """Leave how the rows of a bucket stand, over all files in order; count the texts that stand in two splits."""
+    """Save the statuses of the rows of a bucket, over all files in order; return the number of leaking texts."""
     counts = load(work.scratch / "counts.npy")
     starts = np.cumsum(counts, axis=1) - counts
-    rows = gather(work.scratch, "usable", starts[:, bucket], counts[:, bucket])
+    rows = concatenate_slices(work.scratch, "usable", starts[:, bucket], counts[:, bucket])
     row_statuses = resolve_duplicates(rows)
-    save(work.scratch / f"standings-{bucket}.npy", row_statuses)
+    save(work.scratch / f"statuses-{bucket}.npy", row_statuses)
     return count_leakage(rows[row_statuses >= 0])
 
 
-def row_statuses_of(work: Work, part: TableFile) -> tuple[np.ndarray, np.ndarray]:
-    """How each row of a file stands, and its place in SPLITS, put together again from the buckets."""
+def load_row_statuses(work: Work, part: TableFile) -> tuple[np.ndarray, np.ndarray]:
+    """Return the status of each row of a file and the index of its split, both int8 [rows], from the buckets."""
     counts = load(work.scratch / "counts.npy")
     starts = np.cumsum(counts, axis=0) - counts
     usable = load(work.scratch / f"usable-{part.number}.npy")
     row_statuses, splits = np.full(part.rows, UNUSABLE, np.int8), np.zeros(part.rows, np.int8)
-    row_statuses[usable["row"]] = gather(work.scratch, "standings", starts[part.number], counts[part.number])
+    row_statuses[usable["row"]] = concatenate_slices(work.scratch, "statuses", starts[part.number], counts[part.number])
     splits[usable["row"]] = usable["split"]
     return row_statuses, splits
 
 
-def gather(folder: Path, name: str, starts: np.ndarray, counts: np.ndarray) -> np.ndarray:
-    """Join `counts` rows from `starts` on of the files name-0.npy, name-1.npy, ..."""
+def concatenate_slices(folder: Path, name: str, starts: np.ndarray, counts: np.ndarray) -> np.ndarray:
+    """Concatenate one slice of each file name-0.npy, name-1.npy, ..., given by its start and its number of rows."""
     slices = enumerate(zip(starts, counts, strict=True))
-    # Copied, for each that is mapped holds a file open.
+    # Copied, because each memory map keeps a file open.
     return np.concatenate(
-        [np.array(load(folder / f"{name}-{at}.npy")[start : start + count]) for at, (start, count) in slices]
+        [np.array(load(folder / f"{name}-{i}.npy")[start : start + count]) for i, (start, count) in slices]
     )
 
 
 def write_file(work: Work, part: TableFile) -> DataSummary:
-    """Write the reviews of a file to its part of each split, and what is rejected; count both."""
+    """Write the reviews of a file to its part of each split, and its rejected rows; count both."""
     data_summary = DataSummary()
     table = read_table(Path(part.location), work.data)
-    verdicts = classify_rows(table.rows, part.before, *row_statuses_of(work, part), work.data.split_column is not None)
+    has_split = work.data.split_column is not None
+    rows = classify_rows(table.rows, part.rows_before, *load_row_statuses(work, part), has_split)
     with ExitStack() as files:
 
         def temporary(path: Path) -> Path:
             return files.enter_context(atomic_write(path))
 
-        places = {split: work.output / f"{split}.parquet" for split in SPLITS}
+        paths = {split: work.output / f"{split}.parquet" for split in SPLITS}
         if work.folder:
-            places = {split: part_path(place, part.number) for split, place in places.items()}
-        writers = {split: files.enter_context(ReviewWriter(temporary(place))) for split, place in places.items()}
+            paths = {split: part_path(path, part.number) for split, path in paths.items()}
+        writers = {split: files.enter_context(ReviewWriter(temporary(path))) for split, path in paths.items()}
         rejects_file = temporary(rejects_path(work, part)).open("w", encoding="utf-8", errors="replace", newline="")
         rejects = csv.writer(files.enter_context(rejects_file), quoting=csv.QUOTE_ALL, lineterminator="\n")
-        for verdict in progress_bar(verdicts, desc="prepare", unit=" rows"):
-            data_summary.add(verdict)
-            if isinstance(verdict, RejectedRow):
-                rejects.writerow(
-                    [verdict.number, verdict.reason, *map(spreadsheet_safe, (verdict.rating, verdict.text))]
-                )
+        for row in progress_bar(rows, desc="prepare", unit=" rows"):
+            data_summary.add(row)
+            if isinstance(row, RejectedRow):
+                rejects.writerow([row.number, row.reason, *map(spreadsheet_safe, (row.rating, row.text))])
             else:
-                number, text, rating, split, true_probabilities, _, slices = verdict
+                number, text, rating, split, true_probabilities, _, slices = row
                 writers[split].add(number, text, rating, slices, true_probabilities)
         if state_of(Path(part.location)) != part.state:
             raise UserError(f"{part.location}: changed while it was read; run again when it is complete")
@@ -190,7 +196,7 @@ def rejects_path(work: Work, part: TableFile) -> Path:
 
 
 def join_rejects(work: Work, parts: Iterable[TableFile]) -> None:
-    """Put what was rejected of all files below one header."""
+    """Join the rejected rows of all files below one header."""
     with (work.output / "rejects.csv").open("wb") as whole:
         whole.write(b'"row","reason","rating","text"\n')
         for part in parts:
@@ -198,19 +204,20 @@ def join_rejects(work: Work, parts: Iterable[TableFile]) -> None:
                 shutil.copyfileobj(file, whole)
 
 
-def name_files(path: Path, files: Iterable[str], parts: Iterable[TableFile]) -> None:
-    """Say which rows come from which file."""
+def write_file_index(path: Path, files: Iterable[str], parts: Iterable[TableFile]) -> None:
+    """Write a table of which rows come from which file."""
     with path.open("w", encoding="utf-8", errors="replace", newline="") as opened:
         writer = csv.writer(opened, quoting=csv.QUOTE_NONNUMERIC, lineterminator="\n")
         writer.writerow(["file", "first_row", "rows"])
-        writer.writerows([file_name(file), part.before + 1, part.rows] for file, part in zip(files, parts, strict=True))
+        for file, part in zip(files, parts, strict=True):
+            writer.writerow([file_name(file), part.rows_before + 1, part.rows])
 
 
 def save(path: Path, values: np.ndarray) -> None:
     packed = io.BytesIO()
     np.save(packed, values, allow_pickle=False)
     with atomic_write(path) as temporary:
-        temporary.write_bytes(packed.getbuffer())  # np.save would not say why a disk refuses
+        temporary.write_bytes(packed.getbuffer())  # np.save would hide why a write failed
 
 
 def load(path: Path) -> np.ndarray:

@@ -1,7 +1,4 @@
-"""Teach the embedding which word follows, before any stars are looked at.
-
-It starts from word vectors made elsewhere, if there are any.
-"""
+"""Pre-train the embedding as a language model, without ratings, starting from word vectors if there are any."""
 
 from collections import Counter
 from pathlib import Path
@@ -10,7 +7,7 @@ from src.core.cpu_dispatch import choose_kernels
 from src.core.errors import UserError, run
 from src.core.params import Params, read_params
 
-choose_kernels(__name__, Path("params.yaml"))  # before the imports below, which choose theirs
+choose_kernels(__name__, Path("params.yaml"))  # before the imports: libraries choose their kernels on import
 
 import numpy as np
 import torch
@@ -32,7 +29,7 @@ from src.text.cleaning import make_cleaner
 from src.text.encoded import EncodedReviews, load_encoded
 from src.text.stop_words import find_stop_words
 from src.text.unlabelled import concatenate, encode_unlabelled
-from src.text.vocabulary import FIRST_WORD, PADDING
+from src.text.vocabulary import FIRST_WORD, PADDING, read_vocabulary, word_ids
 from src.text.word_vectors import average_vectors, coverage
 
 PREPARED = Path("data/prepare")
@@ -47,16 +44,14 @@ def main() -> None:
     be_deterministic(params.train.threads)
     settings = params.pretrain
     seed = seed_for(params.base.seed, "pretrain")
-    vocabulary = (ENCODED / "vocabulary.txt").read_text(encoding="utf-8").splitlines()
-    ids = {word: number for number, word in enumerate(vocabulary, FIRST_WORD)}
+    ids = word_ids(read_vocabulary(ENCODED / "vocabulary.txt"))
     train_split, valid_split = load_encoded(ENCODED / "train"), load_encoded(ENCODED / "valid")
     extra, counts = read_extra(params, ids)
     vectors = read_vectors(params, ids)
     covered = coverage(vectors, train_split.ids, len(ids))
     if vectors:
-        print(
-            f"pretrain: vectors for {covered['vocabulary']:.1%} of the vocabulary, {covered['words']:.1%} of the text"
-        )
+        share, text_share = covered["vocabulary"], covered["words"]
+        print(f"pretrain: vectors for {share:.1%} of the vocabulary, {text_share:.1%} of the words in the train split")
 
     torch.manual_seed(seed_for(seed, "weights"))
     network = LanguageModel(settings, FIRST_WORD + len(ids), params.model.embedding_dim)
@@ -64,16 +59,15 @@ def main() -> None:
     network.to(choose_device(params.train.device))
     task = LanguageModelTask(network, concatenate(train_split, extra), valid_split)
     inputs = [PREPARED, ENCODED, Path(settings.extra_path), Path(settings.vectors_path)]
-    how = [params.train.device, params.train.threads, params.train.portable]
-    read = [params.data.model_dump(), params.clean.model_dump(), params.encode.max_length]
-    checkpoints = CHECKPOINTS / fingerprint(
-        inputs, [seed, params.model.embedding_dim, settings.model_dump(), how, read]
-    )
+    hardware = [params.train.device, params.train.threads, params.train.portable]
+    reading = [params.data.model_dump(), params.clean.model_dump(), params.encode.max_length]
+    values = [seed, params.model.embedding_dim, settings.model_dump(), hardware, reading]
+    checkpoints = CHECKPOINTS / fingerprint(inputs, values)
     with resumable(checkpoints, settings.resume) as checkpoint:
         with LiveLogger(CURVES, METRICS) as curves:
             best = fit(task, settings, seed, curves.log_epoch, checkpoint)
         embedding = network.embedding.weight.detach().cpu()
-        embedding[PADDING] = 0  # the softmax has moved it
+        embedding[PADDING] = 0  # the softmax uses the embedding too, and so has trained this row
         weights = {"embedding.weight": embedding} if best or vectors else {}
         if not best:
             write_empty_curves()
@@ -84,7 +78,7 @@ def main() -> None:
 
 
 def write_empty_curves() -> None:
-    """Write curves without an epoch: Git would lose an empty folder, and `dvc plots` wants the files."""
+    """Write curves without an epoch: `dvc plots` expects the files, and Git does not track an empty folder."""
     for part in ("train", "valid"):
         folder = CURVES / "metrics" / part
         folder.mkdir(parents=True, exist_ok=True)
@@ -92,7 +86,7 @@ def write_empty_curves() -> None:
 
 
 def read_extra(params: Params, ids: dict[str, int]) -> tuple[EncodedReviews, Counter[str]]:
-    """Read the reviews beside the table, if there are any; the columns are those of the table, but for the rating."""
+    """Read the extra reviews, if there are any; their text column is that of the table, and ratings are ignored."""
     paths = files_at(Path(params.pretrain.extra_path))
     if not paths:
         return encode_unlabelled([], set(), str, ids, params.encode.max_length)
@@ -100,7 +94,7 @@ def read_extra(params: Params, ids: dict[str, int]) -> tuple[EncodedReviews, Cou
     for split in SPLITS:
         for part in read_parts(PREPARED / f"{split}.parquet"):
             known.update(map(text_digest, part.column("text").to_pylist()))
-    # The table reader wants two columns; the second is not looked at.
+    # The reader needs a rating column, but nothing reads its values: name the text column twice.
     data = params.data.model_copy(update={"rating_column": params.data.text_column, "split_column": None})
     rows = (row for path in paths for row in read_table(path, data).rows)
     clean = make_cleaner(data.language, params.clean, find_stop_words(data.language))
@@ -110,27 +104,29 @@ def read_extra(params: Params, ids: dict[str, int]) -> tuple[EncodedReviews, Cou
 
 
 def read_vectors(params: Params, ids: dict[str, int]) -> dict[int, np.ndarray]:
-    """Read the word vectors, if there are any, by the ids of the words."""
-    place = Path(params.pretrain.vectors_path)
-    paths = files_at(place)
-    if len(paths) > 1:
-        raise UserError(f"{place}: {len(paths)} files; one file of word vectors is wanted")
-    for path in paths:
-        with readable(path), open_text(path, "utf-8") as lines:
+    """Read the word vectors by word id, if there are any."""
+    path = Path(params.pretrain.vectors_path)
+    files = files_at(path)
+    if len(files) > 1:
+        raise UserError(
+            f"{path}: {len(files)} files; keep only one file of word vectors, or name it in pretrain.vectors_path"
+        )
+    for file in files:
+        with readable(file), open_text(file, "utf-8") as lines:
             clean = make_cleaner(params.data.language, params.clean, find_stop_words(params.data.language))
-            return average_vectors(lines, str(path), clean, ids, params.model.embedding_dim)
+            return average_vectors(lines, str(file), clean, ids, params.model.embedding_dim)
     return {}
 
 
-def files_at(place: Path) -> list[Path]:
-    """Give the file, or the files of a folder in the order of their names, those that begin with a dot or _ left out.
+def files_at(path: Path) -> list[Path]:
+    """List a file, or the files of a folder sorted by name, without those whose names begin with a dot or _.
 
     Raises:
-        UserError: there is no such place.
+        UserError: the path does not exist.
     """
-    if not place.exists():
-        raise UserError(f"{place}: no such file or folder; mend pretrain.extra_path or pretrain.vectors_path")
-    return [place] if place.is_file() else sorted(path for path in place.iterdir() if is_data_file(path.name))
+    if not path.exists():
+        raise UserError(f"{path}: no such file or folder; correct pretrain.extra_path or pretrain.vectors_path")
+    return [path] if path.is_file() else sorted(file for file in path.iterdir() if is_data_file(file.name))
 
 
 if __name__ == "__main__":

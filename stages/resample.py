@@ -1,4 +1,4 @@
-"""Choose the train rows to learn from when imbalance is found; validation and test keep nature's shares."""
+"""Resample the train split if its classes are imbalanced; validation and test keep their class shares."""
 
 from pathlib import Path
 
@@ -25,8 +25,8 @@ def main() -> None:
         np.save(temporary / "rows.npy", chosen.rows, allow_pickle=False)
         write_json(temporary / "log_prior_shift.json", chosen.log_prior_shift.round(6).tolist())
     before, after = (np.bincount(part, minlength=len(stars)).tolist() for part in (labels, labels[chosen.rows]))
-    found = "found" if chosen.found else "not found"
-    print(f"resample: imbalance {found}; reviews of {stars} stars: {before} -> {after}")
+    found = "imbalance found" if chosen.found else "no imbalance found"
+    print(f"resample: {found}; training reviews with {stars} stars: {before} before, {after} after")
 
 
 if __name__ == "__main__":

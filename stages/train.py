@@ -1,4 +1,4 @@
-"""Train the recurrent model; keep the epoch with the lowest validation loss."""
+"""Train the recurrent model and keep the epoch with the lowest validation loss."""
 
 import os
 from pathlib import Path
@@ -7,7 +7,7 @@ from src.core.cpu_dispatch import choose_kernels
 from src.core.errors import UserError, run
 from src.core.params import Params, read_params
 
-choose_kernels(__name__, Path("params.yaml"))  # before the imports below, which choose theirs
+choose_kernels(__name__, Path("params.yaml"))  # before the imports: libraries choose their kernels on import
 
 import numpy as np
 import torch
@@ -24,7 +24,7 @@ from src.learning.live_logger import LiveLogger
 from src.learning.model import ReviewModel, save_model
 from src.learning.training import be_deterministic, choose_device, fit
 from src.text.encoded import load_encoded
-from src.text.vocabulary import FIRST_WORD
+from src.text.vocabulary import FIRST_WORD, read_vocabulary
 
 ENCODED = Path("data/encode")
 RESAMPLED = Path("data/resample")
@@ -42,7 +42,7 @@ def main() -> None:
     if is_launched() and (started := int(os.environ["WORLD_SIZE"])) != params.train.processes:
         raise UserError(
             f"train.processes: {params.train.processes}, but {started} processes were started; set it to {started}, "
-            "for other numbers give other bytes, and dvc.lock names it"
+            "so that dvc.lock records the number on which the weights depend"
         )
     be_deterministic(params.train.threads)
     device = choose_device(params.train.device)
@@ -51,9 +51,9 @@ def main() -> None:
 
 
 def train(params: Params, device: torch.device) -> None:
-    """Train, alone or as one of several ranks, of which the first writes what comes of it."""
+    """Train, alone or as one of several ranks; the main process writes the results."""
     seed = params.base.seed
-    words = FIRST_WORD + len((ENCODED / "vocabulary.txt").read_text(encoding="utf-8").splitlines())
+    words = FIRST_WORD + len(read_vocabulary(ENCODED / "vocabulary.txt"))
     shift = np.array(read_json(RESAMPLED / "log_prior_shift.json"))
     rows = np.load(RESAMPLED / "rows.npy", mmap_mode="r", allow_pickle=False)
     train_split, valid_split = load_encoded(ENCODED / "train"), load_encoded(ENCODED / "valid")

@@ -1,4 +1,4 @@
-"""The CPU kernels that the numeric libraries choose, which decide the last digits of what they compute."""
+"""Choose the CPU kernels of the numeric libraries: they decide the last digits of every result."""
 
 import os
 import platform
@@ -7,7 +7,7 @@ from pathlib import Path
 from src.core.errors import run
 from src.core.params import read_params
 
-# What every x86-64 CPU with AVX2 has, Intel and AMD alike. MKL's own AVX2 mode is left out: the two differ there.
+# Supported by every x86-64 CPU with AVX2, Intel or AMD. MKL_CBWR is not AVX2: Intel and AMD differ in that mode.
 PORTABLE = {
     "ATEN_CPU_CAPABILITY": "avx2",
     "MKL_CBWR": "COMPATIBLE",
@@ -18,11 +18,11 @@ PORTABLE = {
 
 
 def choose_kernels(module: str, params: Path) -> None:
-    """If `train.portable` is set, make the numeric libraries use kernels that give the same bytes on every AVX2 CPU.
+    """If `train.portable` is set, select kernels that produce the same bytes on every AVX2 CPU.
 
-    The libraries read the environment once, when they are imported: call this before, with the `__name__` of the
-    module. It does nothing for a module that was imported, so that tests keep the kernels of their own process, nor on
-    other kinds of CPU than x86-64.
+    The libraries read the environment once, when they are imported. Call this first, with the `__name__` of the calling
+    module. It does nothing if that module was imported, so that tests keep the kernels of their process, and nothing on
+    CPUs other than x86-64.
     """
     if module == "__main__":
         run(lambda: _set_environment(read_params(params).train.portable))

@@ -1,4 +1,4 @@
-"""Writing that is never half done: everything is written aside and renamed when complete."""
+"""Read and write files. Every output is written under a temporary name and renamed when it is complete."""
 
 import csv
 import json
@@ -9,13 +9,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from filelock import FileLock, Timeout
 from ruamel.yaml import YAML
-from ruamel.yaml.error import YAMLError
+from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
 from src.core.errors import UserError
 
-if TYPE_CHECKING:  # half a second that most stages need not wait
+if TYPE_CHECKING:  # the import takes half a second, and most stages do not need it
     import pandas as pd
 
 FORMULA_SIGNS = ("=", "+", "-", "@", "\t", "\r")
@@ -23,13 +22,13 @@ FORMULA_SIGNS = ("=", "+", "-", "@", "\t", "\r")
 
 @contextmanager
 def atomic_write(path: Path) -> Iterator[Path]:
-    """Give a path beside `path` to write a file or folder to; rename it when the block ends well.
+    """Yield a temporary path next to `path` for a file or folder; rename it to `path` when the block succeeds.
 
-    On any exception what was written aside is removed and `path` stays as it was.
+    If the block raises an exception, the temporary file is removed and `path` is unchanged.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    for left_by_a_killed_run in path.parent.glob(f".{path.name}.*.partial"):
-        _remove(left_by_a_killed_run)
+    for leftover in path.parent.glob(f".{path.name}.*.partial"):  # of a killed run
+        _remove(leftover)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
         yield temporary
@@ -42,21 +41,23 @@ def atomic_write(path: Path) -> Iterator[Path]:
 
 @contextmanager
 def resumable_parts(path: Path, work: str, resume: bool, keep: bool = False, wait: bool = False) -> Iterator[Path]:
-    """Give a folder beside `path` for its parts, to one process at a time; it is removed when the block ends.
+    """Yield a locked folder next to `path` for the parts of an output; remove it when the block ends.
 
-    A process that was killed or interrupted leaves it behind. With `resume` it is taken up again if it was for the same
-    `work`, a name for all that decides what the parts hold. With `keep` an error leaves it behind too.
+    If the process is killed or interrupted, the folder stays. With `resume`, the next run reuses it if it was made for
+    the same `work`, a string that identifies everything the parts depend on. With `keep`, it also stays after an error.
 
     Raises:
-        UserError: another process is at it, and this one is not to `wait`.
+        UserError: another process holds the folder, and `wait` is false.
     """
+    from filelock import FileLock, Timeout  # not a requirement of the service, which writes no file
+
     path.parent.mkdir(parents=True, exist_ok=True)
     folder = path.with_name(f".{path.name}.partial")
     lock = FileLock(path.with_name(f".{path.name}.lock"))
     try:
         lock.acquire(timeout=-1 if wait else 0)
     except Timeout:
-        raise UserError(f"{path}: another process is writing it; wait for it, or name another file") from None
+        raise UserError(f"{path}: another process is writing it; wait until it ends, or choose another name") from None
     try:
         label = folder / "work"
         if not (resume and label.exists() and label.read_text(encoding="utf-8") == work):
@@ -76,20 +77,20 @@ def resumable_parts(path: Path, work: str, resume: bool, keep: bool = False, wai
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Write `value` as readable JSON with sorted keys and a final newline: same value, same bytes."""
+    """Write `value` as readable JSON with sorted keys and a final newline: equal values give equal bytes."""
     with atomic_write(path) as temporary:
         text = json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False, allow_nan=False)
         temporary.write_text(text + "\n", encoding="utf-8", newline="\n")
 
 
 def write_csv(path: Path, table: "pd.DataFrame") -> None:
-    """Write a table with text in quotes and \\n at its line ends on every platform."""
+    """Write a table with quoted text and \\n as the line end on every platform."""
     with atomic_write(path) as temporary:
         table.to_csv(temporary, index=False, quoting=csv.QUOTE_NONNUMERIC, lineterminator="\n")
 
 
 def spreadsheet_safe(cell: Any) -> Any:
-    """Put ' before a text that a spreadsheet would run as a formula.
+    """Prefix a text with ' if a spreadsheet would run it as a formula.
 
     Source: OWASP, CSV Injection, https://owasp.org/www-community/attacks/CSV_Injection
     """
@@ -97,15 +98,18 @@ def spreadsheet_safe(cell: Any) -> Any:
 
 
 def parse_yaml(text: str, name: str) -> Any:
-    """Parse YAML text safely: it can only hold plain values, and 1e-3 is a number.
+    """Parse YAML text into plain values only; 1e-3 is a number.
 
     Raises:
-        UserError: the text is not YAML; the message names `name`.
+        UserError: the text is not YAML; the message starts with `name` and contains the line.
     """
     try:
         return YAML(typ="safe", pure=True).load(text)
+    except MarkedYAMLError as error:
+        line = error.problem_mark.line + 1 if error.problem_mark else 1
+        raise UserError(f"{name}: not valid YAML: {error.problem}, line {line}") from None
     except YAMLError as error:
-        raise UserError(f"{name}: not valid YAML: {error}") from None
+        raise UserError(f"{name}: not valid YAML: {' '.join(str(error).split())}") from None
 
 
 def read_json(path: Path) -> Any:
@@ -115,7 +119,7 @@ def read_json(path: Path) -> Any:
 
 def _remove(path: Path) -> None:
     if path.is_dir():
-        # A task of a lost cluster may still write there; what stays is met by whoever needs the place.
+        # A task of a lost cluster may still be writing here. If files remain, the next write to this path fails.
         shutil.rmtree(path, ignore_errors=True)
     else:
         path.unlink(missing_ok=True)

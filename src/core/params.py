@@ -1,4 +1,4 @@
-"""Every knob of params.yaml with its type and range; anything else is refused by name."""
+"""Every setting of params.yaml with its type and range; the error for anything else names the key."""
 
 from difflib import get_close_matches
 from pathlib import Path
@@ -15,6 +15,11 @@ Cell = Literal["lstm", "gru", "rnn"]
 Share = Annotated[float, Field(ge=0, lt=1)]
 Count = Annotated[int, Field(ge=1)]
 Seed = Annotated[int, Field(ge=0, lt=2**32)]
+
+MESSAGES = {  # clearer than those of pydantic; only data.separator has a pattern
+    "model_type": "must contain lines of the form key: value",
+    "string_pattern_mismatch": "must be auto or one character, neither a quote nor a line end",
+}
 
 
 class Section(BaseModel):
@@ -60,9 +65,9 @@ class Prepare(Section):
     max_rejected: Annotated[float, Field(ge=0, le=1)]
 
     @model_validator(mode="after")
-    def _leave_some_to_train(self) -> "Prepare":
+    def _check_train_share(self) -> "Prepare":
         if self.valid_share + self.test_share >= 1:
-            raise ValueError("valid_share + test_share must be below 1: nothing is left to train on")
+            raise ValueError("valid_share + test_share must be below 1, or nothing is left to train on")
         return self
 
 
@@ -103,7 +108,7 @@ class Model(Section):
 
 
 class TrainingLoop(Section):
-    """What every training has."""
+    """Settings that pretrain and train share."""
 
     patience: Count
     batch_size: Count
@@ -152,7 +157,7 @@ class Export(Section):
 
 
 class Params(Section):
-    """params.yaml as a whole; each field is a section."""
+    """All of params.yaml; each field is a section."""
 
     base: Base
     data: Data
@@ -174,19 +179,19 @@ def read_params(path: Path) -> Params:
     """Read and check params.yaml.
 
     Raises:
-        UserError: names the file and every key that is unknown, missing, of a wrong type or out of range.
+        UserError: the message names the file and every key that is unknown, missing, of a wrong type or out of range.
     """
     try:
         text = path.read_text(encoding="utf-8")
     except FileNotFoundError:
-        raise UserError(f"{path}: no such file; run from the root of the repository") from None
+        raise UserError(f"{path}: no such file; run from the root folder of the repository") from None
     except UnicodeDecodeError as error:
-        raise UserError(f"{path}: not valid UTF-8: {error}; save it as UTF-8") from None
+        raise UserError(f"{path}: not valid UTF-8 ({error}); save it as UTF-8") from None
     return check_params(parse_yaml(text, str(path)), str(path))
 
 
 def check_params(raw: Any, name: str) -> Params:
-    """Check the content of params.yaml; see read_params."""
+    """Check the content of params.yaml as read_params does; `name` is the file in error messages."""
     try:
         return Params.model_validate(raw)
     except ValidationError as errors:
@@ -198,13 +203,15 @@ def _describe(error: dict[str, Any]) -> str:
     location = error["loc"]
     key = ".".join(str(part) for part in location) or "the file"
     if error["type"] == "extra_forbidden":
-        siblings: type[BaseModel] = Params
+        section: type[BaseModel] = Params
         for part in location[:-1]:
-            siblings = siblings.model_fields[str(part)].annotation  # type: ignore[assignment]
-        known = list(siblings.model_fields)
-        near = get_close_matches(str(location[-1]), known, n=1, cutoff=0)[0]
-        return f"{key}: unknown key; did you mean {near}?"
+            section = section.model_fields[str(part)].annotation  # type: ignore[assignment]
+        near = get_close_matches(str(location[-1]), section.model_fields, n=1)
+        hint = f"did you mean {near[0]}?" if near else f"valid keys: {', '.join(section.model_fields)}"
+        return f"{key}: unknown key; {hint}"
     if error["type"] == "missing":
-        return f"{key}: missing; git show HEAD:params.yaml has its line"
-    message = error["msg"].removeprefix("Value error, ")
-    return f"{key}: {message[0].lower()}{message[1:]}, not {error['input']!r}"
+        return f"{key}: missing; copy its line from git show HEAD:params.yaml"
+    if error["type"] == "value_error":
+        return f"{key}: {error['ctx']['error']}"
+    message = MESSAGES.get(error["type"], error["msg"][0].lower() + error["msg"][1:])
+    return f"{key}: {message}, not {error['input']!r}"

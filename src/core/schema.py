@@ -1,4 +1,4 @@
-"""What every stage speaks of: stars, splits, columns of known probabilities, texts and when two are the same."""
+"""Definitions that all stages share: stars, splits, probability columns, and when two texts are equal."""
 
 import unicodedata
 from hashlib import blake2b
@@ -7,15 +7,15 @@ from typing import Any
 STARS = (1, 2, 3, 4, 5)
 SPLITS = ("train", "valid", "test")
 PROBABILITIES = tuple(f"p{star}" for star in STARS)
-"""Columns that hold the predicted P(stars | text)."""
+"""Columns with the predicted P(stars | text)."""
 TRUE_PROBABILITIES = tuple(f"true_{name}" for name in PROBABILITIES)
-"""Columns that hold the true P(stars | text) of a generated corpus; read where all five are there."""
+"""Columns with the true P(stars | text) of a generated corpus; read only if a table has all five."""
 
 
 def read_text(value: Any) -> str | None:
-    """Read a cell as text without white space around it: '' for a missing one, None for what is no text.
+    """Return a cell as text without surrounding white space: '' if it is missing, None if it is not text.
 
-    A lone surrogate, which no file can hold, becomes a question mark.
+    Numbers count as text. A lone surrogate, which UTF-8 cannot encode, becomes a question mark.
     """
     if value is None or value != value:
         return ""
@@ -27,15 +27,15 @@ def read_text(value: Any) -> str | None:
 
 
 def text_problem(text: str | None) -> str | None:
-    """Why nothing can be said of what read_text gave; None where something can."""
-    return {None: "text is not text", "": "no text"}.get(text)
+    """Return why a result of read_text cannot be used, None if it can."""
+    return {None: "text is not a string", "": "no text"}.get(text)
 
 
-def same_text(text: str) -> str:
-    """The form under which two texts count as the same: NFKC, case folded, single spaces."""
+def normalised_text(text: str) -> str:
+    """Return the form by which texts are compared: NFKC, case folded, single spaces."""
     return " ".join(unicodedata.normalize("NFKC", text).casefold().split())
 
 
 def text_digest(text: str, secret: bytes = b"") -> bytes:
-    """Sixteen bytes that are the same for texts that count as the same; another secret, other bytes."""
-    return blake2b(same_text(text).encode(), key=secret, digest_size=16).digest()
+    """Return a 16-byte digest of the normalised text, keyed with `secret`: equal texts have equal digests."""
+    return blake2b(normalised_text(text).encode(), key=secret, digest_size=16).digest()

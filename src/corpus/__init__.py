@@ -1,1 +1,1 @@
-"""The default corpus and the process that generates it. Nothing here reads a table of yours."""
+"""The default corpus and the process that generates it. Nothing here reads the user's tables."""

@@ -1,10 +1,10 @@
-"""Write app reviews from a known process, so that the best possible score on them is known exactly.
+"""Generate app reviews from a known process, so that the best possible score on them is known exactly.
 
-First a mood, from it an opinion (remarks, each with a value from -2 to 2), from the opinion the words, and from the
-opinion alone the stars. The opinion can be read off the words, so P(stars | text) is known for every review. Order
-decides in many of them: which half of "X but Y" weighs more, what is past and what is now, whether an opening many
-words back turns everything round. Each sign that turns a clause round has a twin that does not, in nearly the same
-words.
+The process draws a mood, then an opinion from the mood (remarks, each with a value from -2 to 2), then the words from
+the opinion. The stars depend on the opinion alone. The opinion can be read off the words, so P(stars | text) is known
+for every review. In many reviews the word order decides: which half of "X but Y" weighs more, what is past and what is
+present, whether an opening reverses the meaning of everything after it. Each phrase that reverses a meaning has a twin
+in nearly the same words that does not.
 """
 
 import math
@@ -14,7 +14,7 @@ from hashlib import blake2b
 from random import Random
 from typing import Any, NamedTuple, TypeVar
 
-from src.core.schema import TRUE_PROBABILITIES, same_text
+from src.core.schema import TRUE_PROBABILITIES, normalised_text
 
 LEVELS = (2, 1, -1, -2)
 Clauses = Mapping[str, Any]
@@ -22,14 +22,14 @@ T = TypeVar("T")
 
 
 class Pattern(NamedTuple):
-    """A sentence with the clauses {a} and {b} in it and the weight that each has in its value."""
+    """A sentence template for the clauses {a} and {b}, and the weight of each clause in the value of the sentence."""
 
     text: str
     a: float = 0.0
     b: float = 0.0
 
 
-TURNS = [
+REVERSALS = [
     (Pattern("i doubt that {a}", -1), Pattern("i do not doubt that {a}", 1)),
     (Pattern("it is a lie that {a}", -1), Pattern("it is no lie that {a}", 1)),
     (Pattern("{a}, they said, which is not true", -1), Pattern("{a}, they said, which is very true", 1)),
@@ -49,7 +49,7 @@ OPENINGS = [
     ("my brother wrote the rest of this and he is always right", 1),
 ]
 
-# mood: (share of the reviews, how often it speaks at each of LEVELS)
+# Each mood: (share of the reviews, shares of its remarks at each of LEVELS).
 MOODS = [
     (0.57, (0.88, 0.12, 0.00, 0.00)),
     (0.17, (0.40, 0.47, 0.11, 0.02)),
@@ -58,31 +58,31 @@ MOODS = [
     (0.12, (0.00, 0.02, 0.16, 0.82)),
 ]
 REMARKS = (0.50, 0.26, 0.12, 0.05, 0.03, 0.02, 0.01, 0.01)
-SHAPES = ((0.66, "plain"), (0.15, "turn"), (0.12, "contrast"), (0.07, "now"))
+SHAPES = ((0.66, "plain"), (0.15, "reversal"), (0.12, "contrast"), (0.07, "now"))
 OPENING_SHARE, OPENER_SHARE, FILLER_SHARE, SHORT_SHARE, FOREIGN_SHARE = 0.08, 0.35, 0.10, 0.2, 0.02
-BLANK_SHARE, REPEAT_SHARE = 0.003, 0.02
+BLANK_SHARE, DUPLICATE_SHARE = 0.003, 0.02
 LONG_WORD = 6
 HAPPY, ANGRY = ("😀", "👍", "😍", "🎉"), ("😡", "👎", "😤", "💔")
 APPS = ("org.example.notes", "org.example.photos", "org.example.travel")
-SLOPE, CUTS, LAPSE = 2.2, (-2.8, -1.8, -0.3, 1.6), 0.01
+SLOPE, CUTS, LAPSE_RATE = 2.2, (-2.8, -1.8, -0.3, 1.6), 0.01
 
 
 def star_probabilities(value: float) -> tuple[float, ...]:
-    """P(1 .. 5 stars) for an opinion from -2 to 2: an ordered logit, and one rating in a hundred given blindly.
+    """Return P(1 .. 5 stars) for an opinion from -2 to 2: an ordered logit, with one rating in a hundred at random.
 
-    Rounded to six digits, as the table holds them, and summing to 1.
+    They are rounded to six digits, as in the table, and sum to 1.
     """
     below = [1 / (1 + math.exp(SLOPE * value - cut)) for cut in CUTS]
     shares = [high - low for low, high in zip([0.0, *below], [*below, 1.0], strict=True)]
-    rounded = [round((1 - LAPSE) * share + LAPSE / 5, 6) for share in shares[:4]]
+    rounded = [round((1 - LAPSE_RATE) * share + LAPSE_RATE / 5, 6) for share in shares[:4]]
     return (*rounded, round(1 - sum(rounded), 6))
 
 
 def synthesize(clauses: Clauses, reviews: int, seed: int) -> Iterator[dict[str, Any]]:
-    """Write reviews one by one in the shape of an app store's export.
+    """Generate reviews one by one, with the columns of an app store's export and the true probabilities of the stars.
 
-    Each holds its true probabilities of 1 to 5 stars. The stars of a text are drawn once and for all, so equal texts
-    agree and collapsing them leaves the probabilities of the others right. A few rows have no text, a few are repeats.
+    The stars are drawn once for each text. So equal texts have equal stars, and removing duplicates leaves the
+    probabilities of the remaining reviews correct. A few rows have no text, and a few are duplicates.
     """
     random = Random(seed)
     start = datetime(2024, 1, 1)
@@ -95,7 +95,7 @@ def synthesize(clauses: Clauses, reviews: int, seed: int) -> Iterator[dict[str, 
         if chance < BLANK_SHARE:
             text = ""
         review = {"content": text, "score": stars, **dict(zip(TRUE_PROBABILITIES, probabilities, strict=True))}
-        if last and BLANK_SHARE < chance < BLANK_SHARE + REPEAT_SHARE:
+        if last and BLANK_SHARE < chance < BLANK_SHARE + DUPLICATE_SHARE:
             review = last
         last = review
         minutes = int(random.random() * 700 * 24 * 60)
@@ -110,48 +110,48 @@ def synthesize(clauses: Clauses, reviews: int, seed: int) -> Iterator[dict[str, 
 
 
 def write_review(random: Random, clauses: Clauses) -> tuple[str, float]:
-    """Write one review and give the value of the opinion in it, from -2 to 2: the mean over its remarks."""
-    levels = _weighted(random, MOODS)
-    speech = [(share, level) for share, level in zip(levels, LEVELS, strict=True)]
+    """Return the text of one review and the value of its opinion, from -2 to 2: the mean over its remarks."""
+    shares = _weighted(random, MOODS)
+    mood = list(zip(shares, LEVELS, strict=True))
     if random.random() < FOREIGN_SHARE:
         language = _pick(random, list(clauses["foreign"].values()))
-        level = _weighted(random, speech)
+        level = _weighted(random, mood)
         return _decorate(random, [_pick(random, language[level])], level), level
     count = 1 + _weighted(random, [(share, number) for number, share in enumerate(REMARKS)])
-    turn = 1
+    sign = 1
     sentences: list[str] = []
     if random.random() < OPENING_SHARE:
-        opening, turn = _pick(random, OPENINGS)
+        opening, sign = _pick(random, OPENINGS)
         sentences.append(opening)
     values = []
     for _ in range(count):
         while random.random() < FILLER_SHARE:
             sentences.append(_pick(random, clauses["fillers"]))
-        remark, value = _remark(random, clauses, turn * _weighted(random, speech), speech, alone=count == 1)
+        remark, value = _remark(random, clauses, sign * _weighted(random, mood), mood, alone=count == 1)
         sentences.append(remark)
-        values.append(turn * value)
+        values.append(sign * value)
     mean = sum(values) / len(values)
     return _decorate(random, sentences, mean), mean
 
 
 def _remark(
-    random: Random, clauses: Clauses, level: int, speech: list[tuple[float, int]], alone: bool
+    random: Random, clauses: Clauses, level: int, mood: list[tuple[float, int]], alone: bool
 ) -> tuple[str, float]:
-    """Say something of a level from -2 to 2, plainly or in a sentence whose order decides; give its value."""
+    """Return a sentence for a level from -2 to 2, plain or one in which the word order decides, and its value."""
     shape = _weighted(random, SHAPES)
     if shape == "plain":
         if alone and random.random() < SHORT_SHARE:
             return _pick(random, clauses["short"][level]), level
         opener = f"{_pick(random, clauses['openers'])}, " if random.random() < OPENER_SHARE else ""
         return opener + _clause(random, clauses, level), level
-    if shape == "turn":
-        pattern = _pick(random, _pick(random, TURNS))
+    if shape == "reversal":
+        pattern = _pick(random, _pick(random, REVERSALS))
         return pattern.text.format(a=_clause(random, clauses, int(level * pattern.a))), level
     if shape == "now":
         past = _pick(random, clauses["past"]["bad" if random.random() < (0.7 if level > 0 else 0.3) else "good"])
         return _pick(random, NOW).format(a=_clause(random, clauses, level), past=past), level
     pattern = _pick(random, CONTRASTS)
-    other = _weighted(random, speech) if random.random() < 0.3 else -level
+    other = _weighted(random, mood) if random.random() < 0.3 else -level
     a, b = (level, other) if pattern.a > pattern.b else (other, level)
     text = pattern.text.format(a=_clause(random, clauses, a), b=_clause(random, clauses, b))
     return text, pattern.a * a + pattern.b * b
@@ -163,7 +163,7 @@ def _clause(random: Random, clauses: Clauses, level: int) -> str:
 
 
 def _decorate(random: Random, sentences: list[str], value: float) -> str:
-    """Write sentences down as people do: tidy or not, with typos, capitals and emoji that follow the opinion."""
+    """Join sentences as people write them: tidy or not, with typos, capitals, and emoji that match the opinion."""
     tidy = random.random() < 0.6
     if tidy:
         sentences = [sentence[0].upper() + sentence[1:] for sentence in sentences]
@@ -182,7 +182,7 @@ def _decorate(random: Random, sentences: list[str], value: float) -> str:
 
 
 def _misspell(random: Random, word: str) -> str:
-    """Sometimes swap or drop letters inside a long word; short ones carry the grammar and stay."""
+    """Sometimes swap or drop letters inside a long word; short words carry the grammar and stay intact."""
     if len(word) < LONG_WORD or not word.isalpha() or random.random() > 0.06:
         return word
     place = 1 + int(random.random() * (len(word) - 3))
@@ -192,8 +192,8 @@ def _misspell(random: Random, word: str) -> str:
 
 
 def _draw_stars(text: str, probabilities: Sequence[float], seed: int) -> int:
-    """Draw the stars of a text, the same whenever it is written."""
-    digest = blake2b(f"{seed}/{same_text(text)}".encode(), digest_size=8).digest()
+    """Draw the stars of a text; the same text and seed always give the same stars."""
+    digest = blake2b(f"{seed}/{normalised_text(text)}".encode(), digest_size=8).digest()
     place = int.from_bytes(digest, "big") / 2**64
     total = 0.0
     for stars, probability in enumerate(probabilities, 1):
@@ -208,12 +208,12 @@ def _pick(random: Random, items: Sequence[T]) -> T:
 
 
 def _pick_early(random: Random, items: Sequence[T]) -> T:
-    """Pick the first items more often, as people do with subjects and phrases: the i-th by 1 / i."""
+    """Pick the i-th item with weight 1 / i: people use a few subjects and phrases most of the time."""
     return _weighted(random, [(1 / place, item) for place, item in enumerate(items, 1)])
 
 
 def _weighted(random: Random, items: Sequence[tuple[float, T]]) -> T:
-    """Pick an item by its share; only Random.random keeps its sequence from one Python to the next."""
+    """Pick an item by its share. Only Random.random is used: its sequence is the same in all Python versions."""
     place = random.random() * sum(share for share, _ in items)
     for share, item in items:
         place -= share

@@ -1,1 +1,1 @@
-"""How good predictions are, how sure that is, and why they were made. Nothing here imports PyTorch."""
+"""How good predictions are, how certain that is, and which words caused them. Nothing here imports PyTorch."""

@@ -1,7 +1,7 @@
-"""What a model has to beat: the majority, and TF-IDF with a logistic regression."""
+"""What a model has to beat: the majority class, and logistic regression on TF-IDF."""
 
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from sklearn.feature_extraction.text import TfidfVectorizer
@@ -13,16 +13,16 @@ from src.evaluation.metrics import prediction_result
 
 
 class Texts(NamedTuple):
-    """Texts as they were written, and the class of each, int [texts]."""
+    """Texts before cleaning, and the class of each, int [texts]."""
 
     texts: Sequence[str]
     labels: np.ndarray
 
 
 def majority(labels: np.ndarray, reviews: int, classes: int) -> np.ndarray:
-    """Say the class shares of `labels` for every review, float [reviews, classes]; the largest is the prediction.
+    """Predict the class shares of `labels` for every review: float [reviews, classes].
 
-    One imagined review of each class keeps a class that never occurred from being called impossible.
+    One is added to the count of each class, so that a class that never occurred does not get probability 0.
     """
     counts = np.bincount(labels, minlength=classes) + 1
     return np.tile(counts / counts.sum(), (reviews, 1))
@@ -31,36 +31,34 @@ def majority(labels: np.ndarray, reviews: int, classes: int) -> np.ndarray:
 def logistic_regressions(
     train: Texts, valid: Texts, test: Sequence[str], classes: int, settings: Baseline
 ) -> Iterator[tuple[str, np.ndarray, float]]:
-    """Give a name, the probabilities of `test`, float [reviews, classes], and C, plain and with balanced classes.
+    """Fit logistic regressions with plain and with balanced class weights.
 
-    C is chosen by the log loss on `valid`. A class that never occurred gets the probability 0, and with one class alone
-    there is nothing to give.
+    C is chosen by the log loss on `valid`. Yields for each the name, the probabilities of `test`, float [reviews,
+    classes], and C. A class that never occurred gets probability 0. Yields nothing if there is only one class.
 
     Raises:
-        UserError: no word stands in enough reviews.
+        UserError: no word occurs in enough reviews.
     """
     if len(np.unique(train.labels)) == 1:
         return
     vectorizer = TfidfVectorizer(ngram_range=(1, settings.ngrams), min_df=settings.min_count, sublinear_tf=True)
     try:
-        seen = vectorizer.fit_transform(train.texts)
+        x_train = vectorizer.fit_transform(train.texts)
     except ValueError:
-        raise UserError(f"no word stands in {settings.min_count} reviews; lower baseline.min_count") from None
-    held_out, unseen = vectorizer.transform(valid.texts), vectorizer.transform(test)
-    for name, weight in (("tfidf", None), ("tfidf_balanced", "balanced")):
-        best_loss, best, best_strength = np.inf, np.empty(0), 0.0
-        for strength in settings.C:
-            model = LogisticRegression(C=strength, class_weight=weight, max_iter=1000).fit(seen, train.labels)
-            held_out_probabilities = _spread(model, model.predict_proba(held_out), classes)
-            loss = float(prediction_result(held_out_probabilities, valid.labels).loss.mean())
+        raise UserError(f"no word occurs in {settings.min_count} reviews; lower baseline.min_count") from None
+    x_valid, x_test = vectorizer.transform(valid.texts), vectorizer.transform(test)
+    for name, class_weight in (("tfidf", None), ("tfidf_balanced", "balanced")):
+        best_loss, best_probabilities, best_c = np.inf, np.empty(0), 0.0
+        for c in settings.C:
+            model = LogisticRegression(C=c, class_weight=class_weight, max_iter=1000).fit(x_train, train.labels)
+            loss = float(prediction_result(_predict_proba(model, x_valid, classes), valid.labels).loss.mean())
             if loss < best_loss:
-                best_loss, best_strength = loss, strength
-                best = _spread(model, model.predict_proba(unseen), classes)
-        yield name, best, best_strength
+                best_loss, best_probabilities, best_c = loss, _predict_proba(model, x_test, classes), c
+        yield name, best_probabilities, best_c
 
 
-def _spread(model: LogisticRegression, probabilities: np.ndarray, classes: int) -> np.ndarray:
-    """Put the columns of the classes that occurred in their places."""
-    spread = np.zeros((len(probabilities), classes))
-    spread[:, model.classes_] = probabilities
-    return spread
+def _predict_proba(model: LogisticRegression, x: Any, classes: int) -> np.ndarray:
+    """Predict with a column for every class, 0 for those that the model never saw; x: sparse [reviews, features]."""
+    probabilities = np.zeros((x.shape[0], classes))
+    probabilities[:, model.classes_] = model.predict_proba(x)
+    return probabilities

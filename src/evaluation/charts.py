@@ -1,4 +1,4 @@
-"""Where the lines of a chart lie, for a page that draws them as SVG by itself."""
+"""Coordinates of line charts, which a page draws as SVG."""
 
 import math
 from collections.abc import Sequence
@@ -6,14 +6,14 @@ from typing import NamedTuple
 
 WIDTH, HEIGHT = 440, 270
 LEFT, RIGHT, TOP, BOTTOM = 52, 12, 10, 40
-"""Room for the labels, in the units of WIDTH and HEIGHT."""
+"""Margins for the labels, in the units of WIDTH and HEIGHT."""
 STEPS = (1, 2, 2.5, 5, 10)
 
 Points = Sequence[tuple[float, float]]
 
 
 class Chart(NamedTuple):
-    """Ticks as (place, label), and of each line its points, in the units of WIDTH and HEIGHT."""
+    """Ticks as (position, label) and the points of each line, in the units of WIDTH and HEIGHT."""
 
     x_ticks: list[tuple[float, str]]
     y_ticks: list[tuple[float, str]]
@@ -21,39 +21,40 @@ class Chart(NamedTuple):
 
 
 def make_chart(lines: Sequence[Points], whole_x: bool = False) -> Chart:
-    """Lay out some lines, each of one point or more, between axes that hold all of them.
+    """Scale some lines, each of at least one point, to axes that contain them all.
 
-    whole_x: x is a count, so that there are no ticks between whole numbers.
+    whole_x: x is a count, so ticks are at whole numbers only.
     """
     xs, ys = ([point[side] for line in lines for point in line] for side in (0, 1))
     x_ticks, y_ticks = make_ticks(min(xs), max(xs), 1 if whole_x else 0), make_ticks(min(ys), max(ys))
     x_span = min(x_ticks[0], *xs), max(x_ticks[-1], *xs)
     y_span = min(y_ticks[0], *ys), max(y_ticks[-1], *ys)
 
-    def x_place(x: float) -> float:
-        return round(LEFT + _share(x, x_span) * (WIDTH - LEFT - RIGHT), 1)
+    def x_position(x: float) -> float:
+        return round(LEFT + _fraction(x, x_span) * (WIDTH - LEFT - RIGHT), 1)
 
-    def y_place(y: float) -> float:
-        return round(HEIGHT - BOTTOM - _share(y, y_span) * (HEIGHT - TOP - BOTTOM), 1)
+    def y_position(y: float) -> float:
+        return round(HEIGHT - BOTTOM - _fraction(y, y_span) * (HEIGHT - TOP - BOTTOM), 1)
 
     return Chart(
-        [(x_place(tick), f"{tick:g}") for tick in x_ticks],
-        [(y_place(tick), f"{tick:g}") for tick in y_ticks],
-        [[(x_place(x), y_place(y)) for x, y in line] for line in lines],
+        [(x_position(tick), f"{tick:g}") for tick in x_ticks],
+        [(y_position(tick), f"{tick:g}") for tick in y_ticks],
+        [[(x_position(x), y_position(y)) for x, y in line] for line in lines],
     )
 
 
 def make_ticks(low: float, high: float, least: float = 0.0, most: int = 7) -> list[float]:
-    """Choose up to `most` round numbers between low and high, at least `least` apart, or the one there is."""
+    """Choose up to `most` round numbers between low and high, at least `least` apart; low alone if both are equal."""
     if low == high:
         return [low]
-    rough = max((high - low) / (most - 1), least)
-    size = 10.0 ** math.floor(math.log10(rough))
-    step = next(step * size for step in STEPS if step * size >= rough * (1 - 1e-9) and step * size >= least)
+    target = max((high - low) / (most - 1), least)
+    magnitude = 10.0 ** math.floor(math.log10(target))
+    sizes = [multiple * magnitude for multiple in STEPS]
+    step = next(size for size in sizes if size >= target * (1 - 1e-9) and size >= least)
     first, last = math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9)
-    return [round(place * step, 10) for place in range(first, last + 1)]
+    return [round(number * step, 10) for number in range(first, last + 1)]
 
 
-def _share(value: float, span: tuple[float, float]) -> float:
+def _fraction(value: float, span: tuple[float, float]) -> float:
     low, high = span
     return (value - low) / (high - low) if high > low else 0.5

@@ -1,4 +1,4 @@
-"""How good predictions are: each metric, its bootstrap interval, and the tables behind the plots."""
+"""Metrics of predictions and their bootstrap intervals."""
 
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
@@ -6,13 +6,14 @@ from typing import NamedTuple
 import numpy as np
 
 SMALLEST = np.finfo(np.float64).tiny
+"""Stands for a probability of 0, so that the loss stays finite."""
 
 
 class PredictionResult(NamedTuple):
-    """What the metrics of a review need.
+    """What the metrics are computed from.
 
-    labels, predicted: int [reviews], the true and the predicted class. loss: float [reviews], -log of the true class's
-    probability. confidence: float [reviews], the predicted class's probability.
+    labels, predicted: int [reviews], true and predicted class. loss: float [reviews], -log of the probability of the
+    true class. confidence: float [reviews], probability of the predicted class.
     """
 
     labels: np.ndarray
@@ -24,9 +25,9 @@ class PredictionResult(NamedTuple):
 def prediction_result(
     probabilities: np.ndarray, labels: np.ndarray, predicted: np.ndarray | None = None
 ) -> PredictionResult:
-    """Compare probabilities, float [reviews, classes], and the classes predicted from them with labels, int [reviews].
+    """Compare predictions with labels, int [reviews].
 
-    Without `predicted` that is the most probable class.
+    probabilities: float [reviews, classes]. predicted: int [reviews], by default the most probable class.
     """
     if predicted is None:
         predicted = probabilities.argmax(axis=1)
@@ -41,12 +42,12 @@ def confusion(labels: np.ndarray, predicted: np.ndarray, classes: int) -> np.nda
 
 
 def accuracy(counts: np.ndarray) -> float:
-    """Share of the reviews on the diagonal of a confusion matrix."""
+    """Share of the reviews that are on the diagonal of a confusion matrix."""
     return float(np.trace(counts) / counts.sum())
 
 
 def f1_scores(counts: np.ndarray) -> np.ndarray:
-    """F1 of each class, NaN for one that neither occurs nor is predicted."""
+    """F1 of each class; NaN for a class that neither occurs nor is predicted."""
     sums = counts.sum(axis=0) + counts.sum(axis=1)
     return np.divide(2 * np.diag(counts), sums, out=np.full(len(counts), np.nan), where=sums > 0)
 
@@ -57,39 +58,39 @@ def macro_f1(counts: np.ndarray) -> float:
 
 
 def quadratic_weighted_kappa(counts: np.ndarray) -> float:
-    """Agreement beyond chance, a disagreement weighed by its squared distance; 0 where chance agrees fully.
+    """Agreement beyond chance, with disagreements weighted by their squared distance; 0 if chance agrees fully.
 
     Source: Cohen, Psychological Bulletin 70 (1968), p. 215.
     """
-    place = np.arange(len(counts))
-    distance = (place[:, None] - place) ** 2
+    classes = np.arange(len(counts))
+    distance = (classes[:, None] - classes) ** 2
     chance = np.outer(counts.sum(axis=1), counts.sum(axis=0)) / counts.sum()
     expected = (distance * chance).sum()
     return float(1 - (distance * counts).sum() / expected) if expected else 0.0
 
 
 def mean_absolute_error(counts: np.ndarray) -> float:
-    """Mean distance between predicted and true class, in stars."""
-    place = np.arange(len(counts))
-    return float((np.abs(place[:, None] - place) * counts).sum() / counts.sum())
+    """Mean distance between the predicted and the true class, in stars."""
+    classes = np.arange(len(counts))
+    return float((np.abs(classes[:, None] - classes) * counts).sum() / counts.sum())
 
 
 def reliability(result: PredictionResult, bins: int) -> list[tuple[float, float, int]]:
-    """Mean confidence, accuracy and count of each equal-width bin of the confidence that holds a review."""
-    place = np.minimum((result.confidence * bins).astype(int), bins - 1)
-    counts = np.bincount(place, minlength=bins)
-    confidence = np.bincount(place, result.confidence, minlength=bins)
-    right = np.bincount(place, result.labels == result.predicted, minlength=bins)
-    return [(confidence[i] / counts[i], right[i] / counts[i], int(counts[i])) for i in np.flatnonzero(counts)]
+    """Mean confidence, accuracy and count of each non-empty bin; the bins of the confidence have equal width."""
+    bin_of = np.minimum((result.confidence * bins).astype(int), bins - 1)
+    counts = np.bincount(bin_of, minlength=bins)
+    confidence = np.bincount(bin_of, result.confidence, minlength=bins)
+    correct = np.bincount(bin_of, result.labels == result.predicted, minlength=bins)
+    return [(confidence[i] / counts[i], correct[i] / counts[i], int(counts[i])) for i in np.flatnonzero(counts)]
 
 
 def expected_calibration_error(result: PredictionResult, bins: int) -> float:
-    """Mean distance between confidence and accuracy over the bins.
+    """Mean distance between confidence and accuracy over the bins, weighted by their counts.
 
     Source: Guo, Pleiss, Sun and Weinberger, ICML 2017, equation 3.
     """
-    table = reliability(result, bins)
-    return sum(count * abs(confidence - right) for confidence, right, count in table) / len(result.labels)
+    rows = reliability(result, bins)
+    return sum(count * abs(confidence - accuracy) for confidence, accuracy, count in rows) / len(result.labels)
 
 
 def scores(result: PredictionResult, classes: int, bins: int) -> dict[str, float]:
@@ -108,7 +109,7 @@ def scores(result: PredictionResult, classes: int, bins: int) -> dict[str, float
 def intervals(
     measure: Callable[[PredictionResult], dict[str, float]], result: PredictionResult, resamples: int, seed: int
 ) -> dict[str, tuple[float, float]]:
-    """95 % percentile bootstrap interval of each metric over the reviews.
+    """Return the 95 % percentile bootstrap interval of each metric over the reviews.
 
     Source: Efron and Tibshirani, An Introduction to the Bootstrap (1993), p. 170.
     """
@@ -117,18 +118,18 @@ def intervals(
 
 
 def bootstrap_samples(reviews: int, resamples: int, seed: int) -> Iterator[np.ndarray]:
-    """Draw as many reviews as there are with replacement, again and again: int64 [reviews] each time."""
+    """Draw row numbers with replacement, as many as there are reviews: int64 [reviews], `resamples` times."""
     random = np.random.default_rng(seed)
     for _ in range(resamples):
         yield random.integers(reviews, size=reviews)
 
 
 def select_reviews(result: PredictionResult, rows: np.ndarray) -> PredictionResult:
-    """The outcome of some reviews."""
+    """Return the results of some reviews."""
     return PredictionResult(*(values[rows] for values in result))
 
 
 def percentile_interval(values: np.ndarray) -> tuple[float, float]:
-    """The ends of the middle 95 % of some values."""
+    """Return the 2.5 % and the 97.5 % quantile of some values."""
     low, high = np.quantile(values, [0.025, 0.975])
     return float(low), float(high)

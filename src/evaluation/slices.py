@@ -1,4 +1,4 @@
-"""How the model does on parts of the test split: by length, and by columns such as version or month."""
+"""Scores on slices of the test split: by length, and by columns such as version or month."""
 
 import re
 from itertools import pairwise
@@ -9,32 +9,33 @@ import pandas as pd
 from src.evaluation.metrics import PredictionResult
 
 LENGTHS = (1, 6, 11, 21, 51)
-"""Words with which a class of lengths begins."""
+"""Lower bounds of the length classes, in words."""
 SHOWN = 12
-"""Values of a column that are shown; the less frequent ones are one more, `other`."""
+"""Most frequent values of a column that are shown; the rest are grouped as `other`."""
 MOST_MONTHS = 24
+"""With more months than this, dates are grouped by year."""
 ISO_DATE = re.compile(r"\d{4}-\d{2}-\d{2}")
 DIGITS = 4
 
 
 def length_classes(texts: pd.Series) -> pd.Series:
-    """The class of each text's number of words: 1-5, 6-10, ..."""
+    """Return the length class of each text: 1-5 words, 6-10, ..."""
     names = [*(f"{low}-{high - 1}" for low, high in pairwise(LENGTHS)), f"{LENGTHS[-1]}+"]
     counts = texts.str.split().str.len()
     return pd.Series(pd.Categorical.from_codes(np.searchsorted(LENGTHS, counts, side="right") - 1, names, ordered=True))
 
 
 def column_classes(values: pd.Series) -> pd.Series:
-    """The class of each value of a column: where it holds ISO dates, the month, or the year if there are many months.
+    """Assign each value of a column (a string, or None if missing) to a class.
 
-    Other values are classes of their own, or `other` where they are rare; a missing one, None, is `missing`. Dates
-    stand in their order, other values by how frequent they are.
+    ISO dates are grouped by month, or by year if there are many months, in order of time. Other values are a class
+    each, most frequent first; rare values are grouped as `other`. A missing value has the class `missing`.
     """
-    there = values.dropna()
-    dates = len(there) > 0 and there.map(lambda value: bool(ISO_DATE.match(value))).all()
+    present = values.dropna()
+    dates = len(present) > 0 and present.map(lambda value: bool(ISO_DATE.match(value))).all()
     names = values
     if dates:
-        names = values.str[:7] if there.str[:7].nunique() <= MOST_MONTHS else values.str[:4]
+        names = values.str[:7] if present.str[:7].nunique() <= MOST_MONTHS else values.str[:4]
     counts = names.value_counts().sort_index(kind="stable").sort_values(ascending=False, kind="stable")
     order = sorted(counts.index) if dates else list(counts.index[:SHOWN])
     names = names.where(names.isna() | names.isin(order), "other").fillna("missing")
@@ -45,10 +46,10 @@ def column_classes(values: pd.Series) -> pd.Series:
 def slice_table(slices: dict[str, pd.Series], result: PredictionResult, stars: list[int]) -> pd.DataFrame:
     """Score each class of each slice.
 
-    Returns the columns slice, value, reviews, rating and predicted (mean stars), accuracy, mae and log_loss.
+    Returns the columns slice, value, reviews, rating and predicted (both means), accuracy, mae and log_loss.
     """
     values = np.array(stars)
-    each = pd.DataFrame(
+    per_review = pd.DataFrame(
         {
             "rating": values[result.labels],
             "predicted": values[result.predicted],
@@ -59,7 +60,7 @@ def slice_table(slices: dict[str, pd.Series], result: PredictionResult, stars: l
     )
     parts = []
     for name, classes in slices.items():
-        groups = each.groupby(classes, observed=True)
+        groups = per_review.groupby(classes, observed=True)
         part = groups.mean().round(DIGITS).rename_axis("value").reset_index()
         part.insert(0, "slice", name)
         part.insert(2, "reviews", groups.size().to_numpy())

@@ -1,1 +1,1 @@
-"""The networks and how they are trained. Nothing here reads a table or writes a report."""
+"""The networks and their training. Nothing here reads a user's table or writes a report."""

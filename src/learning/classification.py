@@ -1,4 +1,4 @@
-"""The task that all others serve: to say how likely each number of stars is."""
+"""The main task: predict the probability of each rating."""
 
 from itertools import islice
 
@@ -17,7 +17,7 @@ EVALUATION_BATCH = 256
 
 
 class ClassificationTask:
-    """Learn the stars of `rows` of some reviews by cross-entropy; measure on others. A Task of training."""
+    """Learn the ratings of `rows` of some reviews by cross-entropy; validate on others. A Task of training."""
 
     def __init__(
         self,
@@ -33,13 +33,13 @@ class ClassificationTask:
         self.device = next(model.parameters()).device
 
     def loss(self, rows: np.ndarray) -> tuple[Tensor, int]:
-        """The mean cross-entropy of some reviews, and their number."""
+        """Return the mean cross-entropy of some reviews, in nats, and their number."""
         labels = to_device(self.reviews.labels[rows], self.device)
         logits = self.network(*to_tensors(self.reviews, rows, self.device)).float()
         return functional.cross_entropy(logits, labels), len(rows)
 
     def validate(self) -> dict[str, float]:
-        """Loss, and macro F1 of the most probable stars, on the validation split, for the prior the shift leads to."""
+        """Return loss and macro F1 of the most probable class on the validation split, after the prior shift."""
         classes = len(self.log_prior_shift)
         loss, counts = 0.0, np.zeros((classes, classes), np.int64)
         for part in self.valid.parts():
@@ -50,10 +50,10 @@ class ClassificationTask:
 
 
 def predict(model: ReviewModel, reviews: EncodedReviews, log_prior_shift: np.ndarray) -> np.ndarray:
-    """Give the probabilities of each class, float64 [reviews, classes], for the prior that the shift leads to.
+    """Predict the probability of each class: float64 [reviews, classes].
 
-    Each rank computes some of the batches and has all probabilities in the end, to the bit those of one process alone:
-    what the others add is 0.
+    log_prior_shift: float64 [classes], added to the logits; see `resampling.log_prior_shift`. Each rank computes some
+    batches and returns all probabilities. The bits are those of a single process: each is summed with zeros only.
     """
     device = next(model.parameters()).device
     shift = torch.from_numpy(log_prior_shift)

@@ -1,4 +1,4 @@
-"""dvclive's curves, in the folder that the stage declares."""
+"""Write dvclive's curves to the folder that the stage declares."""
 
 from pathlib import Path
 
@@ -8,9 +8,9 @@ from src.learning.training import Epoch
 
 
 class LiveLogger(Live):  # type: ignore[misc]
-    """A Live that writes the curves to <folder>/metrics/**/*.tsv and the last epoch's figures to `summary`.
+    """A Live that writes the curves to <folder>/metrics/**/*.tsv and the metrics of the last epoch to `summary`.
 
-    The stage replaces that summary by the best epoch's figures.
+    The stage then replaces the summary by the metrics of the best epoch.
     """
 
     def __init__(self, folder: Path, summary: Path) -> None:
@@ -19,17 +19,17 @@ class LiveLogger(Live):  # type: ignore[misc]
 
     @property
     def metrics_file(self) -> str:
-        """Where dvclive writes the figures of the last epoch."""
+        """Where dvclive writes the metrics of the last epoch."""
         return self._summary_file
 
     @property
     def plots_dir(self) -> str:
-        """Where dvclive puts its curves: here, not in a folder `plots` below."""
+        """Where dvclive writes the curves: the folder itself, not its subfolder `plots`."""
         return str(self.dir)
 
     def log_epoch(self, epoch: Epoch) -> None:
-        """Add an epoch to the curves, and a line to what the user sees."""
+        """Add an epoch to the curves and print its metrics."""
         self.step = epoch.number
-        for name, value in epoch.figures.items():
+        for name, value in epoch.metrics.items():
             self.log_metric(name, value)
         print(f"{Path(self.dir).name}: {epoch}", flush=True)

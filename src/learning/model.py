@@ -1,4 +1,4 @@
-"""The recurrent network that reads a review."""
+"""The recurrent network that predicts the rating of a review."""
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -13,17 +13,17 @@ from src.core.params import Cell, Model
 from src.text.vocabulary import PADDING, UNKNOWN
 
 CELLS: dict[Cell, Callable[..., nn.RNNBase]] = {"lstm": nn.LSTM, "gru": nn.GRU, "rnn": nn.RNN}
-EMBEDDING_SPREAD = 0.1
-# Adam moves each weight by about the learning rate a step, which is little for one that few reviews reach.
+EMBEDDING_STD = 0.1
+# Adam moves a weight by about the learning rate per step: too little for words in few reviews, without this factor.
 WIDE_SCALE = 3.0
 
 
 class ReviewModel(nn.Module):
-    """Embedding, recurrent layers in one or two directions, pooling over the words, one logit a class.
+    """Embedding, recurrent layers in one or two directions, pooling over the words, one logit per class.
 
-    A second direction is a one-way layer of its own that reads the review from its last word to its first; padding
-    stands behind the words in both, so it changes nothing: a review has the same logits alone and in any batch.
-    With `wide`, each word also adds to the logits what it says wherever it stands.
+    The backward direction is a unidirectional layer that reads the reversed words. Padding follows the words in both
+    directions and so has no effect: a review has the same logits alone and in any batch.
+    With `bag_of_words`, each word also adds logits of its own, wherever it is in the review.
     Source: Cheng et al., Wide and Deep Learning for Recommender Systems, DLRS 2016, https://arxiv.org/abs/1606.07792.
     """
 
@@ -31,60 +31,60 @@ class ReviewModel(nn.Module):
         super().__init__()
         self.settings = settings
         cell = CELLS[settings.cell]
-        width = settings.hidden_size * (2 if settings.bidirectional else 1)
-        inputs = [settings.embedding_dim] + [width] * (settings.num_layers - 1)
+        output_size = settings.hidden_size * (2 if settings.bidirectional else 1)
+        input_sizes = [settings.embedding_dim] + [output_size] * (settings.num_layers - 1)
         self.embedding = make_embedding(words, settings.embedding_dim)
-        self.forwards = nn.ModuleList(cell(size, settings.hidden_size, batch_first=True) for size in inputs)
+        self.forwards = nn.ModuleList(cell(size, settings.hidden_size, batch_first=True) for size in input_sizes)
         if settings.bidirectional:
-            self.backwards = nn.ModuleList(cell(size, settings.hidden_size, batch_first=True) for size in inputs)
+            self.backwards = nn.ModuleList(cell(size, settings.hidden_size, batch_first=True) for size in input_sizes)
         self.dropout = Dropout(settings.dropout)
-        self.output = nn.Linear(width * (2 if settings.pooling == "max_mean" else 1), classes)
+        self.output = nn.Linear(output_size * (2 if settings.pooling == "max_mean" else 1), classes)
         if settings.bag_of_words:
+            # Not renamed to bag_of_words: `wide`, Cheng et al.'s word, names the tensor in every model.safetensors.
             self.wide = nn.Embedding(words, classes, padding_idx=PADDING, _weight=torch.zeros(words, classes))
 
     def forward(self, ids: Tensor, lengths: Tensor) -> Tensor:
-        """From ids int64 [batch, words], padded on the right, and lengths int64 [batch] to logits [batch, classes]."""
+        """Compute logits [batch, classes] from ids int64 [batch, words], padded on the right, and lengths int64."""
         if self.training:
             ids = drop_words(ids, self.settings.word_dropout)
-        states = self.dropout(self.embedding(ids))
-        for layer, forward in enumerate(self.forwards):
+        hidden = self.dropout(self.embedding(ids))
+        for layer, forward_cell in enumerate(self.forwards):
             if layer:
-                states = self.dropout(states)
+                hidden = self.dropout(hidden)
                 if self.settings.bidirectional:
-                    ahead, back = states.chunk(2, dim=2)
-                    states = torch.cat([ahead, reverse(back, lengths)], dim=2)
-            ahead = forward(states)[0]
+                    forward_hidden, backward_hidden = hidden.chunk(2, dim=2)
+                    hidden = torch.cat([forward_hidden, reverse(backward_hidden, lengths)], dim=2)
+            outputs = [forward_cell(hidden)[0]]
             if self.settings.bidirectional:
-                back = self.backwards[layer](reverse(states, lengths))[0]
-                ahead = torch.cat([ahead, back], dim=2)
-            states = ahead
-        logits: Tensor = self.output(self.dropout(self._pool(states, lengths)))
+                outputs.append(self.backwards[layer](reverse(hidden, lengths))[0])
+            hidden = torch.cat(outputs, dim=2)
+        logits: Tensor = self.output(self.dropout(self._pool(hidden, lengths)))
         if self.settings.bag_of_words:
-            # No sqrt: MKL's begins with an instruction, rsqrtps, that Intel and AMD round differently.
+            # Not sqrt: MKL's starts from rsqrtps, an instruction that Intel and AMD round differently.
             logits = logits + WIDE_SCALE * self.wide(ids).sum(dim=1) * lengths[:, None].rsqrt()
         return logits
 
-    def _pool(self, states: Tensor, lengths: Tensor) -> Tensor:
-        """From a state for each word [batch, words, width], in the order it was read, to one for the review."""
+    def _pool(self, hidden: Tensor, lengths: Tensor) -> Tensor:
+        """Pool the hidden states [batch, words, size], in the order of reading, to one vector per review."""
         if self.settings.pooling == "last":
-            return states[torch.arange(len(states), device=states.device), lengths - 1]
-        real = torch.arange(states.shape[1], device=states.device) < lengths[:, None]
-        largest = (states + real.log()[:, :, None]).max(dim=1).values
+            return hidden[torch.arange(len(hidden), device=hidden.device), lengths - 1]
+        real = torch.arange(hidden.shape[1], device=hidden.device) < lengths[:, None]
+        maximum = (hidden + real.log()[:, :, None]).max(dim=1).values
         if self.settings.pooling == "max":
-            return largest
-        mean = ((real / lengths[:, None])[:, None] @ states)[:, 0]
-        return mean if self.settings.pooling == "mean" else torch.cat([largest, mean], dim=1)
+            return maximum
+        mean = ((real / lengths[:, None])[:, None] @ hidden)[:, 0]
+        return mean if self.settings.pooling == "mean" else torch.cat([maximum, mean], dim=1)
 
 
 def save_model(folder: Path, model: ReviewModel) -> None:
-    """Write the weights as safetensors, and beside them what `load_model` needs to build the network."""
+    """Write the weights as safetensors, and the settings that `load_model` needs to model.json."""
     weights = {name: values.cpu() for name, values in model.state_dict().items()}
     (folder / "model.safetensors").write_bytes(save(weights))
     write_json(folder / "model.json", {"model": model.settings.model_dump(), "words": len(model.embedding.weight)})
 
 
 def load_model(folder: Path, classes: int) -> ReviewModel:
-    """Build the network that `save_model` wrote, on the CPU."""
+    """Load a network that `save_model` wrote, on the CPU."""
     description = read_json(folder / "model.json")
     model = ReviewModel(Model(**description["model"]), description["words"], classes)
     model.load_state_dict(load_file(folder / "model.safetensors"))
@@ -92,40 +92,40 @@ def load_model(folder: Path, classes: int) -> ReviewModel:
 
 
 class Dropout(nn.Dropout):
-    """The same as nn.Dropout, but by torch.rand, which draws four times as fast on a CPU."""
+    """The same as nn.Dropout, but based on torch.rand, which is four times as fast on a CPU."""
 
-    def forward(self, states: Tensor) -> Tensor:
-        """Make a share of the numbers 0 while training, and the others larger."""
-        return states * ((torch.rand_like(states) >= self.p) / (1 - self.p)) if self.training else states
+    def forward(self, values: Tensor) -> Tensor:
+        """While training, set values to 0 with probability p and scale the rest by 1 / (1 - p)."""
+        return values * ((torch.rand_like(values) >= self.p) / (1 - self.p)) if self.training else values
 
 
-def make_embedding(words: int, size: int) -> nn.Embedding:
-    """A row of small random numbers for each word, and of zeros for the padding."""
-    embedding = nn.Embedding(words, size, padding_idx=PADDING)
+def make_embedding(words: int, embedding_dim: int) -> nn.Embedding:
+    """Create an embedding with small random weights, and zeros for the padding."""
+    embedding = nn.Embedding(words, embedding_dim, padding_idx=PADDING)
     with torch.no_grad():
-        embedding.weight[UNKNOWN:].normal_(std=EMBEDDING_SPREAD)
+        embedding.weight[UNKNOWN:].normal_(std=EMBEDDING_STD)
     return embedding
 
 
 def initialize_embedding(embedding: nn.Embedding, vectors: Mapping[int, np.ndarray]) -> None:
-    """Put vectors, float [size], in the place of the random numbers of some words, scaled to be as large."""
+    """Replace the random weights of some words by vectors, float [embedding_dim], scaled to the same magnitude."""
     if vectors:
         values = np.stack(list(vectors.values()))
-        spread = np.sqrt((values**2).mean()) or 1.0
+        rms = np.sqrt((values**2).mean()) or 1.0
         with torch.no_grad():
-            embedding.weight[list(vectors)] = torch.from_numpy(values * (EMBEDDING_SPREAD / spread)).float()
+            embedding.weight[list(vectors)] = torch.from_numpy(values * (EMBEDDING_STD / rms)).float()
 
 
-def drop_words(ids: Tensor, share: float) -> Tensor:
-    """Make a share of the words unknown, as the words of tomorrow's reviews will be."""
-    hidden = torch.rand(ids.shape, device=ids.device) < share
-    return ids.masked_fill(hidden & (ids != PADDING), UNKNOWN)
+def drop_words(ids: Tensor, p: float) -> Tensor:
+    """Make each word unknown with probability p, since new reviews will contain unknown words (word dropout)."""
+    dropped = torch.rand(ids.shape, device=ids.device) < p
+    return ids.masked_fill(dropped & (ids != PADDING), UNKNOWN)
 
 
-def reverse(states: Tensor, lengths: Tensor) -> Tensor:
-    """Turn the order of each review's words round and leave its padding behind them: [batch, words, width]."""
-    place = torch.arange(states.shape[1], device=states.device)
-    mirrored = lengths[:, None] - 1 - place
-    index = torch.where(mirrored >= 0, mirrored, place)
-    index = index + states.shape[1] * torch.arange(len(states), device=states.device)[:, None]
-    return states.flatten(0, 1).index_select(0, index.flatten()).view_as(states)
+def reverse(values: Tensor, lengths: Tensor) -> Tensor:
+    """Reverse the words of each review but keep the padding after them: [batch, words, size]."""
+    position = torch.arange(values.shape[1], device=values.device)
+    mirrored = lengths[:, None] - 1 - position
+    index = torch.where(mirrored >= 0, mirrored, position)
+    index = index + values.shape[1] * torch.arange(len(values), device=values.device)[:, None]
+    return values.flatten(0, 1).index_select(0, index.flatten()).view_as(values)

@@ -1,4 +1,4 @@
-"""Repeat or drop training reviews so that rare stars weigh more, and know the shift that this makes."""
+"""Repeat or drop training reviews so that rare ratings have more weight, and compute the prior shift this causes."""
 
 from typing import NamedTuple
 
@@ -10,7 +10,7 @@ from src.core.params import Resample
 
 
 class Resampled(NamedTuple):
-    """rows: int64, the train rows to learn from. log_prior_shift: float64 [classes], see `log_prior_shift`."""
+    """The training rows to use, int64; log_prior_shift, float64 [classes], see below; whether imbalance was found."""
 
     rows: np.ndarray
     log_prior_shift: np.ndarray
@@ -18,9 +18,9 @@ class Resampled(NamedTuple):
 
 
 def resample(labels: np.ndarray, classes: int, settings: Resample, seed: int) -> Resampled:
-    """Choose train rows by imbalanced-learn if the largest class has `threshold` times the smallest or more.
+    """Resample the training rows if the largest class has at least `threshold` times the reviews of the smallest.
 
-    labels: int64 [reviews]. Classes without a review are left alone. Rows come out sorted.
+    labels: int64 [reviews]. Classes without a review are ignored. The rows, chosen by imbalanced-learn, are sorted.
     """
     before = np.bincount(labels, minlength=classes)
     present = before[before > 0]
@@ -33,19 +33,19 @@ def resample(labels: np.ndarray, classes: int, settings: Resample, seed: int) ->
 
 
 def log_prior_shift(before: np.ndarray, after: np.ndarray) -> np.ndarray:
-    """What to add to logits learnt at class counts `after` to make them right for the shares of `before`.
+    """Return what to add to the logits of a model trained on counts `after` to correct them for counts `before`.
 
-    Returns float64 [classes]: log(share before) - log(share after), 0 for a class without a review.
+    That is log(share before) - log(share after), float64 [classes]; 0 for a class without a review.
     Source: Saerens, Latinne and Decaestecker, Neural Computation 14 (2002), p. 24, equation 2.4.
     """
     shift = np.zeros(len(before))
-    there = (before > 0) & (after > 0)
-    shift[there] = np.log(before[there] / before.sum()) - np.log(after[there] / after.sum())
+    present = (before > 0) & (after > 0)
+    shift[present] = np.log(before[present] / before.sum()) - np.log(after[present] / after.sum())
     return shift
 
 
 def _targets(counts: np.ndarray, settings: Resample) -> dict[int, int]:
-    """Reviews wanted of each class: `amount` of the way from its own count to the count that all are to share."""
+    """Return the target count of each class: its own count, moved towards a common count by the share `amount`."""
     present = {label: int(count) for label, count in enumerate(counts) if count}
     goal = {
         "over": max(present.values()),

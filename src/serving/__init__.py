@@ -1,1 +1,1 @@
-"""The finished model: exported, proven equal, and served. Only what export itself calls imports PyTorch."""
+"""The finished model: export to ONNX, check the export, predict and serve. Only onnx_export imports PyTorch."""

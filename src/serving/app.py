@@ -1,4 +1,4 @@
-"""The model over HTTP: ratings, health, metrics, and a page to try it on."""
+"""The HTTP service: predictions, health checks, metrics and a page to try the model."""
 
 import asyncio
 import hmac
@@ -26,15 +26,15 @@ from src.serving.predictor import NETWORK, Predictor
 from src.serving.telemetry import Metrics, RequestTelemetry
 
 PAGE = Path(__file__).with_name("page.html")
-SILENT = TelemetryConfig(tracing=False, metrics=False, logs=False, operation_spans=False, auto_configure=False)
-"""FastAPI would hand errors, which can quote a review, to whatever the environment names."""
+NO_TELEMETRY = TelemetryConfig(tracing=False, metrics=False, logs=False, operation_spans=False, auto_configure=False)
+"""FastAPI would send errors, which can quote a review, to any exporter that the environment configures."""
 
 
 class Limits(NamedTuple):
-    """What a client may ask for.
+    """Limits on the requests of clients.
 
-    body: bytes. reviews: of one request. letters: of one review. seconds: from the head of a request to its answer.
-    queue: requests at once; what these hold is the most memory that clients can take.
+    body: bytes of a request body. reviews: reviews per request. characters: characters per review. seconds: from the
+    start of a request to its response. queue: requests in progress at once; it bounds the memory that clients can use.
     """
 
     body: int = 250_000
@@ -45,88 +45,89 @@ class Limits(NamedTuple):
 
 
 class ErrorResponse(BaseModel):
-    """Why there is no rating."""
+    """Why the request failed."""
 
     reason: str
 
 
-class ModelName(BaseModel):
-    """Which model it was: the MD5 of all that it is, and that of its network."""
+class ModelVersion(BaseModel):
+    """The model in use: the MD5 of its description, which covers all its files, and the MD5 of its network."""
 
     version: str
     hash: str
 
 
 class PredictResponse(BaseModel):
-    """A rating for each review, in the order they were given."""
+    """A prediction for each review, in the order of the request."""
 
-    model: ModelName
+    model: ModelVersion
     reviews: list[ReviewPrediction]
 
 
-class State(BaseModel):
-    """That the service is well, and which model it has."""
+class Health(BaseModel):
+    """The state of the service and the model in use."""
 
     status: str
-    model: ModelName
+    model: ModelVersion
 
 
 EXAMPLES = {
     "one": {"summary": "one review", "value": {"reviews": "Great app, but it crashes"}},
-    "list": {"summary": "a list; what cannot be rated is told why", "value": {"reviews": ["Great app", "", None]}},
-    "words": {"summary": "the words that mattered", "value": {"reviews": "Love it!", "explain": True}},
+    "list": {"summary": "several reviews, two of them without text", "value": {"reviews": ["Great app", "", None]}},
+    "words": {"summary": "with the effect of each word", "value": {"reviews": "Love it!", "explain": True}},
 }
-REFUSALS = {
+ERRORS = {
     401: "the bearer token is missing or wrong",
     408: "the body did not arrive in time",
     413: "the body is too large",
-    422: "the body is not what was asked for",
-    429: "too many requests at once",
-    503: "the answer took too long",
+    422: "the body is not a valid request",
+    429: "too many requests in progress",
+    503: "the prediction took too long",
 }
 
 
 class Service:
-    """The handlers of all paths, and what they share. At most `limits.queue` predict requests are in progress."""
+    """The handlers of all paths and the state they share. At most `limits.queue` predict requests are in progress."""
 
     def __init__(self, predictor: Predictor, limits: Limits, token: str | None) -> None:
         self.limits, self.token = limits, token
-        self.model = ModelName(version=predictor.version, hash=predictor.description.files[NETWORK])
+        self.model = ModelVersion(version=predictor.version, hash=predictor.description.files[NETWORK])
         self.batcher, self.metrics = Batcher(predictor), Metrics(predictor.stars, self.model.model_dump())
         self.request_model = make_request_model(limits)
         self.in_progress = 0
         self._page, self._policy = make_page(predictor, limits)
 
     async def predict(self, request: Request) -> Response:
+        """Predict the star rating of each review."""
         check_token(request, self.token)
         if self.in_progress >= self.limits.queue:
-            raise HTTPException(429, f"{self.limits.queue} requests are waiting already", {"Retry-After": "1"})
+            raise HTTPException(429, f"{self.limits.queue} requests are in progress; try again", {"Retry-After": "1"})
         deadline = asyncio.get_running_loop().time() + self.limits.seconds
         self.in_progress += 1
         try:
-            asked = parse(self.request_model, await read_body(request, self.limits.body, deadline))
+            query = parse_request(self.request_model, await read_body(request, self.limits.body, deadline))
             async with asyncio.timeout_at(deadline):
-                predictions = await self.batcher.predict(asked.reviews, asked.explain)
+                predictions = await self.batcher.predict(query.reviews, query.explain)
         except TimeoutError:
-            raise HTTPException(503, f"no answer within {self.limits.seconds} s", {"Retry-After": "1"}) from None
+            raise HTTPException(503, f"no prediction within {self.limits.seconds} s", {"Retry-After": "1"}) from None
         finally:
             self.in_progress -= 1
         self.metrics.count(predictions)
         response = PredictResponse(model=self.model, reviews=predictions)
         return Response(response.model_dump_json(), media_type="application/json")
 
-    async def healthz(self) -> State:
-        """Report that the process answers."""
-        return State(status="ok", model=self.model)
+    async def healthz(self) -> Health:
+        """Report that the process responds."""
+        return Health(status="ok", model=self.model)
 
-    async def readyz(self) -> State:
-        """Report whether the service takes more requests."""
+    async def readyz(self) -> Health:
+        """Report whether the service accepts another predict request."""
         if self.in_progress >= self.limits.queue:
-            raise HTTPException(503, "no more requests can wait")
-        return State(status="ready", model=self.model)
+            raise HTTPException(503, ERRORS[429])
+        return Health(status="ready", model=self.model)
 
     async def metrics_text(self, request: Request) -> Response:
-        """Count requests, reviews and seconds, for Prometheus."""
+        """Return the counts of requests and reviews and the response times, for Prometheus."""
         check_token(request, self.token)
         return Response(generate_latest(self.metrics.registry), media_type=CONTENT_TYPE_PLAIN_0_0_4)
 
@@ -136,108 +137,107 @@ class Service:
 
     @asynccontextmanager
     async def lifespan(self, _: FastAPI) -> AsyncIterator[None]:
-        worker = asyncio.create_task(self.batcher.work())
+        worker = asyncio.create_task(self.batcher.run())
         yield
         worker.cancel()
 
 
 def make_app(predictor: Predictor, limits: Limits, token: str | None = None) -> FastAPI:
-    """Build the service. With a token, requests for predictions or metrics must carry it."""
+    """Build the service. If there is a token, requests for predictions and metrics must carry it."""
     service = Service(predictor, limits, token)
     app = FastAPI(
         title="Review stars",
         summary="Predict the star rating of a review from its text.",
         version=service.model.version,
-        docs_url=None,  # these pages would load scripts from elsewhere
+        docs_url=None,  # FastAPI's pages load scripts from a CDN
         redoc_url=None,
         lifespan=service.lifespan,
-        telemetry=SILENT,
+        telemetry=NO_TELEMETRY,
     )
     app.add_middleware(RequestTelemetry, metrics=service.metrics)
-    app.add_exception_handler(AnyHTTPException, refuse)
-    refusals: dict[int | str, Any] = {
-        status: {"model": ErrorResponse, "description": text} for status, text in REFUSALS.items()
+    app.add_exception_handler(AnyHTTPException, error_response)
+    errors: dict[int | str, Any] = {
+        status: {"model": ErrorResponse, "description": reason} for status, reason in ERRORS.items()
     }
     app.post(
         "/predict",
         response_model=PredictResponse,
-        responses=refusals,
+        responses=errors,
         openapi_extra={"requestBody": describe_body(service.request_model), "security": [{}, {"bearer": []}]},
     )(service.predict)
     app.get("/healthz")(service.healthz)
-    full = {"model": ErrorResponse, "description": "too many requests at once"}
-    app.get("/readyz", responses={503: full})(service.readyz)
-    app.get("/metrics", response_class=Response, responses={401: refusals[401]})(service.metrics_text)
+    app.get("/readyz", responses={503: errors[429]})(service.readyz)
+    app.get("/metrics", response_class=Response, responses={401: errors[401]})(service.metrics_text)
     app.get("/", include_in_schema=False)(service.page)
     return app
 
 
-async def refuse(_: Request, error: Exception) -> Response:
-    """Answer every refusal as JSON with a reason."""
+async def error_response(_: Request, error: Exception) -> Response:
+    """Return any HTTP error as JSON with a reason."""
     assert isinstance(error, AnyHTTPException)
     return JSONResponse({"reason": error.detail}, error.status_code, error.headers)
 
 
 def make_request_model(limits: Limits) -> Any:
-    """Make the type of what is asked: its limits are those that the service was started with."""
+    """Make the schema of a predict request from the limits that the service was started with."""
     text = Annotated[str, Field(max_length=limits.characters)]
     texts = Annotated[list[text | None], Field(max_length=limits.reviews)]
-    one_too = BeforeValidator(lambda given: [given] if isinstance(given, str) else given, text | texts)
+    text_as_list = BeforeValidator(lambda value: [value] if isinstance(value, str) else value, text | texts)
     return create_model(
-        "PredictRequest", __base__=Section, reviews=(Annotated[texts, one_too], ...), explain=(bool, False)
+        "PredictRequest", __base__=Section, reviews=(Annotated[texts, text_as_list], ...), explain=(bool, False)
     )
 
 
 def describe_body(request_model: Any) -> dict[str, Any]:
-    """Describe for OpenAPI what is asked."""
-    one = {"properties": {"reviews": {"minItems": 1, "maxItems": 1}}}
-    one_if_explained = {"if": {"properties": {"explain": {"const": True}}, "required": ["explain"]}, "then": one}
-    content = {"schema": request_model.model_json_schema() | one_if_explained, "examples": EXAMPLES}
-    return {"required": True, "content": {"application/json": content}}
+    """Describe the body of a predict request for OpenAPI."""
+    one_review = {"properties": {"reviews": {"minItems": 1, "maxItems": 1}}}
+    explained = {"properties": {"explain": {"const": True}}, "required": ["explain"]}
+    schema = request_model.model_json_schema() | {"if": explained, "then": one_review}
+    return {"required": True, "content": {"application/json": {"schema": schema, "examples": EXAMPLES}}}
 
 
-def parse(request_model: Any, body: bytes) -> Any:
-    """Read what is asked; the reason of a refusal quotes none of it."""
+def parse_request(request_model: Any, body: bytes) -> Any:
+    """Parse the body of a predict request; the reason of an error never quotes it."""
     try:
-        asked = request_model.model_validate_json(body)
+        query = request_model.model_validate_json(body)
     except ValidationError as errors:
         error = errors.errors(include_url=False, include_input=False, include_context=False)[0]
         place = " ".join(
             str(part) for part in error["loc"] if part in request_model.model_fields or isinstance(part, int)
         )
         raise HTTPException(422, f"{place}: {error['msg']}" if place else error["msg"]) from None
-    if asked.explain and len(asked.reviews) != 1:
-        raise HTTPException(422, "explain: one review at a time")
-    return asked
+    if query.explain and len(query.reviews) != 1:
+        raise HTTPException(422, "explain: send one review at a time")
+    return query
 
 
-async def read_body(request: Request, most: int, deadline: float) -> bytes:
-    """Read the body of a request; of one that is too large the rest is let go, so that the client hears the refusal."""
+async def read_body(request: Request, limit: int, deadline: float) -> bytes:
+    """Read the body of a request. If it is too large, discard the rest, so that the client receives the error."""
     body, size = bytearray(), 0
     try:
         async with asyncio.timeout_at(deadline):
             async for chunk in request.stream():
                 size += len(chunk)
-                if size <= most:
+                if size <= limit:
                     body += chunk
     except TimeoutError:
-        raise HTTPException(408, REFUSALS[408], {"Connection": "close"}) from None
+        raise HTTPException(408, ERRORS[408], {"Connection": "close"}) from None
     except ClientDisconnect:
-        raise HTTPException(400, "the client went away") from None
-    if size > most:
-        raise HTTPException(413, f"the body is larger than {most} bytes")
+        raise HTTPException(400, "the client disconnected") from None
+    if size > limit:
+        raise HTTPException(413, f"the body is larger than {limit} bytes")
     return bytes(body)
 
 
 def check_token(request: Request, token: str | None) -> None:
-    """Refuse who does not show the token; how long that takes says nothing about it."""
-    given = request.headers.get("authorization", "").encode("latin-1")
-    if token is not None and not hmac.compare_digest(given, b"Bearer " + token.encode()):
-        raise HTTPException(401, REFUSALS[401], {"WWW-Authenticate": "Bearer"})
+    """Reject a request without the token; the comparison takes the same time for every wrong token."""
+    header = request.headers.get("authorization", "").encode("latin-1")
+    if token is not None and not hmac.compare_digest(header, b"Bearer " + token.encode()):
+        raise HTTPException(401, ERRORS[401], {"WWW-Authenticate": "Bearer"})
 
 
 def make_page(predictor: Predictor, limits: Limits) -> tuple[str, str]:
-    """Give the page and its Content-Security-Policy: it runs its own script, and asks its own service."""
+    """Return the page and its Content-Security-Policy: only its own script runs and only this service is called."""
     page = PAGE.read_text(encoding="utf-8")
     values = {"column": predictor.description.text_column, **limits._asdict()}
     for name, value in values.items():

@@ -1,4 +1,4 @@
-"""One thread that scores for many clients: what gathers while it works is its next batch."""
+"""Predict for many clients in one thread: the reviews that arrive during one batch form the next."""
 
 import asyncio
 from collections.abc import Sequence
@@ -11,21 +11,21 @@ from pydantic import BaseModel
 from src.serving.predictor import Predictor
 
 DIGITS = 6
-GATHERED = 32
-"""Reviews after which the thread begins, though more wait."""
+BATCH_REVIEWS = 32
+"""A batch takes no further request once it holds this many reviews."""
 
 
 class WordEffect(BaseModel):
-    """A word as the cleaner writes it, and how many stars more are expected than without it."""
+    """A cleaned word, and how much it raises the expected rating compared with an unknown word, in stars."""
 
     word: str
     effect: float
 
 
 class ReviewPrediction(BaseModel):
-    """What the model says of a review; of one that cannot be used, `reason` says why, and the rest is null.
+    """The prediction for a review. If the review cannot be used, `reason` says why and the other fields are null.
 
-    probabilities: of each number of stars. expected: their mean. words: those that the model knows, the most first.
+    predicted, expected: stars. probabilities: of each rating. words: those that the model knows, largest effect first.
     """
 
     predicted: int | None = None
@@ -38,59 +38,59 @@ class ReviewPrediction(BaseModel):
 class _Job(NamedTuple):
     texts: Sequence[str | None]
     explain: bool
-    answer: asyncio.Future[list[ReviewPrediction]]
+    result: asyncio.Future[list[ReviewPrediction]]
 
 
 class Batcher:
-    """Scores what has gathered, in one thread: one reads the model, and the service answers meanwhile."""
+    """Runs all predictions in one thread, so that the event loop stays free for requests."""
 
     def __init__(self, predictor: Predictor) -> None:
         self._predictor = predictor
         self._jobs: asyncio.Queue[_Job] = asyncio.Queue()
 
     async def predict(self, texts: Sequence[str | None], explain: bool) -> list[ReviewPrediction]:
-        """Rate some texts; who stops waiting before their turn costs nothing more."""
+        """Predict the ratings of some texts; a call that is cancelled before its batch starts costs nothing more."""
         job = _Job(texts, explain, asyncio.get_running_loop().create_future())
         self._jobs.put_nowait(job)
-        return await job.answer
+        return await job.result
 
-    async def work(self) -> None:
-        """Rate for ever."""
+    async def run(self) -> None:
+        """Process jobs until cancelled."""
         with ThreadPoolExecutor(1) as thread:
             while True:
                 jobs = [await self._jobs.get()]
-                while sum(len(job.texts) for job in jobs) < GATHERED and not self._jobs.empty():
+                while sum(len(job.texts) for job in jobs) < BATCH_REVIEWS and not self._jobs.empty():
                     jobs.append(self._jobs.get_nowait())
-                jobs = [job for job in jobs if not job.answer.done()]
+                jobs = [job for job in jobs if not job.result.done()]
                 try:
-                    ratings = await asyncio.get_running_loop().run_in_executor(thread, self._predict, jobs)
+                    results = await asyncio.get_running_loop().run_in_executor(thread, self._predict_jobs, jobs)
                 except Exception as error:
                     for job in jobs:
-                        if not job.answer.done():
-                            job.answer.set_exception(error)
+                        if not job.result.done():
+                            job.result.set_exception(error)
                     continue
-                for job, its in zip(jobs, ratings, strict=True):
-                    if not job.answer.done():
-                        job.answer.set_result(its)
+                for job, predictions in zip(jobs, results, strict=True):
+                    if not job.result.done():
+                        job.result.set_result(predictions)
 
-    def _predict(self, jobs: list[_Job]) -> list[list[ReviewPrediction]]:
-        ratings = iter(predict_reviews(self._predictor, list(chain.from_iterable(job.texts for job in jobs))))
-        found = [[next(ratings) for _ in job.texts] for job in jobs]
-        for job, its in zip(jobs, found, strict=True):
+    def _predict_jobs(self, jobs: list[_Job]) -> list[list[ReviewPrediction]]:
+        predictions = iter(predict_reviews(self._predictor, list(chain.from_iterable(job.texts for job in jobs))))
+        results = [[next(predictions) for _ in job.texts] for job in jobs]
+        for job, result in zip(jobs, results, strict=True):
             if job.explain:
-                explain(self._predictor, job.texts, its)
-        return found
+                add_effects(self._predictor, job.texts, result)
+        return results
 
 
 def predict_reviews(predictor: Predictor, texts: Sequence[str | None]) -> list[ReviewPrediction]:
-    """Say the stars of some texts."""
+    """Predict the ratings of some texts."""
     predictions = predictor.predict(texts)
     stars = [str(star) for star in predictor.stars]
     return [
-        ReviewPrediction(predicted=predicted, probabilities=dict(zip(stars, shares, strict=True)), expected=expected)
+        ReviewPrediction(predicted=predicted, probabilities=dict(zip(stars, row, strict=True)), expected=expected)
         if reason is None
         else ReviewPrediction(reason=reason)
-        for reason, predicted, shares, expected in zip(
+        for reason, predicted, row, expected in zip(
             predictions.reasons,
             predictions.predicted.tolist(),
             predictions.probabilities.round(DIGITS).tolist(),
@@ -100,9 +100,9 @@ def predict_reviews(predictor: Predictor, texts: Sequence[str | None]) -> list[R
     ]
 
 
-def explain(predictor: Predictor, texts: Sequence[str | None], ratings: Sequence[ReviewPrediction]) -> None:
-    """Add to the ratings of some texts the words that moved them."""
-    for text, rating in zip(texts, ratings, strict=True):
-        if text and rating.reason is None:
+def add_effects(predictor: Predictor, texts: Sequence[str | None], predictions: Sequence[ReviewPrediction]) -> None:
+    """Add to each prediction the effects of the words of its text."""
+    for text, prediction in zip(texts, predictions, strict=True):
+        if text and prediction.reason is None:
             (effects,) = predictor.explain([text])
-            rating.words = [WordEffect(word=word, effect=round(effect, DIGITS)) for word, effect in effects]
+            prediction.words = [WordEffect(word=word, effect=round(effect, DIGITS)) for word, effect in effects]

@@ -1,4 +1,4 @@
-"""The model as an ONNX graph, which runs without PyTorch."""
+"""Write the model as an ONNX graph, which runs without PyTorch."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -12,94 +12,94 @@ from src.learning.model import WIDE_SCALE
 OPSET = 18
 IR_VERSION = 8
 GATES: dict[Cell, list[int]] = {"lstm": [0, 3, 1, 2], "gru": [1, 0, 2], "rnn": [0]}
-"""Where PyTorch keeps what ONNX wants in this order: input, output, forget, cell; update, reset, hidden."""
+"""PyTorch's positions of the gates in ONNX's order: input, output, forget, cell; update, reset, hidden."""
 
 
 class Graph:
-    """Operations and numbers of a graph under construction; what is added is known by the name that is given back."""
+    """The operations and constants of a graph under construction; both methods return the name of what they add."""
 
     def __init__(self) -> None:
         self.nodes: list[NodeProto] = []
-        self.numbers: list[TensorProto] = []
+        self.constants: list[TensorProto] = []
 
     def constant(self, values: Any) -> str:
-        """Add numbers, as they are."""
-        name = f"numbers_{len(self.numbers)}"
-        self.numbers.append(numpy_helper.from_array(np.ascontiguousarray(values), name))
+        """Add an array of numbers."""
+        name = f"numbers_{len(self.constants)}"
+        self.constants.append(numpy_helper.from_array(np.ascontiguousarray(values), name))
         return name
 
     def add(self, operation: str, *inputs: str, output: int = 0, **settings: Any) -> str:
-        """Add an operation; of its outputs the one with this number is looked at."""
+        """Add an operation; `output` is the number of the output to use."""
         name = f"{operation}_{len(self.nodes)}"
         self.nodes.append(helper.make_node(operation, inputs, [""] * output + [name], **settings))
         return name
 
 
 def build_onnx(settings: Model, weights: Mapping[str, np.ndarray], log_prior_shift: np.ndarray) -> bytes:
-    """Write a ReviewModel as ONNX; it gives the probabilities for the prior that the shift leads to.
+    """Return a ReviewModel as ONNX bytes; the shift of the log prior is added to its logits.
 
-    Built by hand rather than by torch.onnx: two dozen operations that every runtime has, bytes that depend on the
-    weights alone, and ONNX's own reading of a review from its last word, which needs no gather.
-    weights: the state of a ReviewModel. Input of the graph: `ids`, int64 [batch, words], padded on the right; each
-    review has one word at least. Its output: `probabilities`, float64 [batch, classes].
+    Built by hand and not by torch.onnx: the graph needs only two dozen operations, which every runtime has; its bytes
+    depend on the weights alone; and ONNX's own backward direction, which starts at the last word, needs no gather.
+    weights: a ReviewModel's state dict. log_prior_shift: float64 [classes]. Graph input: `ids`, int64 [batch, words],
+    padded on the right, at least one word per review. Graph output: `probabilities`, float64 [batch, classes].
     Source: ONNX operators as of version 18, https://onnx.ai/onnx/operators.
     """
     graph = Graph()
-    ids = graph.add("Transpose", "ids", perm=[1, 0])  # words before reviews, as recurrent operations want it
-    real = graph.add("Cast", ids, to=TensorProto.BOOL)  # the padding is 0
-    counted = graph.add("Cast", real, to=TensorProto.INT32)
-    lengths = graph.add("ReduceSum", counted, graph.constant([0]), keepdims=0)
+    ids = graph.add("Transpose", "ids", perm=[1, 0])  # recurrent operations take words as the first dimension
+    mask = graph.add("Cast", ids, to=TensorProto.BOOL)  # the padding is 0
+    ones = graph.add("Cast", mask, to=TensorProto.INT32)
+    lengths = graph.add("ReduceSum", ones, graph.constant([0]), keepdims=0)
     column = graph.add("Unsqueeze", graph.add("Cast", lengths, to=TensorProto.FLOAT), graph.constant([1]))
 
-    states = _read(graph, settings, weights, ids, lengths)
-    pooled = states if settings.pooling == "last" else _pooled(graph, settings, states, real, column)
+    states = _recurrent_layers(graph, settings, weights, ids, lengths)
+    pooled = states if settings.pooling == "last" else _pool(graph, settings, states, mask, column)
     output, bias = graph.constant(weights["output.weight"]), graph.constant(weights["output.bias"])
     logits = graph.add("Gemm", pooled, output, bias, transB=1)
     if settings.bag_of_words:
-        said = graph.add("Gather", graph.constant(WIDE_SCALE * weights["wide.weight"]), ids)
-        said = graph.add("ReduceSum", said, graph.constant([0]), keepdims=0)
-        logits = graph.add("Add", logits, graph.add("Div", said, graph.add("Sqrt", column)))
+        bag = graph.add("Gather", graph.constant(WIDE_SCALE * weights["wide.weight"]), ids)
+        bag = graph.add("ReduceSum", bag, graph.constant([0]), keepdims=0)
+        logits = graph.add("Add", logits, graph.add("Div", bag, graph.add("Sqrt", column)))
     shifted = graph.add("Add", graph.add("Cast", logits, to=TensorProto.DOUBLE), graph.constant(log_prior_shift))
     graph.nodes.append(helper.make_node("Softmax", [shifted], ["probabilities"], axis=1))
 
-    given = helper.make_tensor_value_info("ids", TensorProto.INT64, ["batch", "words"])
-    gives = helper.make_tensor_value_info("probabilities", TensorProto.DOUBLE, ["batch", len(log_prior_shift)])
+    graph_input = helper.make_tensor_value_info("ids", TensorProto.INT64, ["batch", "words"])
+    graph_output = helper.make_tensor_value_info("probabilities", TensorProto.DOUBLE, ["batch", len(log_prior_shift)])
     model = helper.make_model(
-        helper.make_graph(graph.nodes, "review_stars", [given], [gives], graph.numbers),
+        helper.make_graph(graph.nodes, "review_stars", [graph_input], [graph_output], graph.constants),
         opset_imports=[helper.make_opsetid("", OPSET)],
         ir_version=IR_VERSION,
     )
     return model.SerializeToString(deterministic=True)
 
 
-def _read(graph: Graph, settings: Model, weights: Mapping[str, np.ndarray], ids: str, lengths: str) -> str:
-    """From ids [words, batch] to a state for each word, [words, directions, batch, hidden].
+def _recurrent_layers(graph: Graph, settings: Model, weights: Mapping[str, np.ndarray], ids: str, lengths: str) -> str:
+    """Add the recurrent layers: ids [words, batch] -> the state at each word, [words, directions, batch, hidden].
 
-    For the pooling `last` to the state after the last word that is read, [batch, width].
+    With the pooling `last`, the result is the state after the last word, [batch, width].
     """
     kind: dict[str, Any] = {"direction": "bidirectional" if settings.bidirectional else "forward"}
     if settings.cell == "gru":
-        kind["linear_before_reset"] = 1  # as PyTorch has it
+        kind["linear_before_reset"] = 1  # PyTorch's variant of the GRU
     states = graph.add("Gather", graph.constant(weights["embedding.weight"]), ids)
     for layer in range(settings.num_layers):
         if layer:
-            states = _side_by_side(graph, settings, states, [0, 2, 1, 3])
-        numbers = [graph.constant(values) for values in _recurrent_weights(settings, weights, layer)]
+            states = _join_directions(graph, settings, states, [0, 2, 1, 3])
+        constants = [graph.constant(values) for values in _recurrent_weights(settings, weights, layer)]
         last = settings.pooling == "last" and layer == settings.num_layers - 1
         kind |= {"hidden_size": settings.hidden_size, "output": int(last)}
-        states = graph.add(settings.cell.upper(), states, *numbers, lengths, **kind)
-    return _side_by_side(graph, settings, states, [1, 0, 2]) if settings.pooling == "last" else states
+        states = graph.add(settings.cell.upper(), states, *constants, lengths, **kind)
+    return _join_directions(graph, settings, states, [1, 0, 2]) if settings.pooling == "last" else states
 
 
 def _recurrent_weights(settings: Model, weights: Mapping[str, np.ndarray], layer: int) -> list[np.ndarray]:
-    """Weights of inputs, weights of states and biases of both, as ONNX wants them.
+    """Return the weights of inputs, the weights of states and the biases of both in ONNX's layout.
 
     [directions, gates * hidden, inputs], [directions, gates * hidden, hidden], [directions, 2 * gates * hidden].
     """
 
     def ordered(direction: str, name: str) -> np.ndarray:
         gates = np.split(weights[f"{direction}.{layer}.{name}_l0"], len(GATES[settings.cell]))
-        return np.concatenate([gates[place] for place in GATES[settings.cell]])
+        return np.concatenate([gates[position] for position in GATES[settings.cell]])
 
     directions = ["forwards", "backwards"] if settings.bidirectional else ["forwards"]
     inputs, states, input_bias, state_bias = (
@@ -109,13 +109,13 @@ def _recurrent_weights(settings: Model, weights: Mapping[str, np.ndarray], layer
     return [inputs, states, np.concatenate([input_bias, state_bias], axis=1)]
 
 
-def _pooled(graph: Graph, settings: Model, states: str, real: str, lengths: str) -> str:
-    """From states [words, directions, batch, hidden] to their largest, their mean or both over real words."""
-    real = graph.add("Unsqueeze", real, graph.constant([1, 3]))
+def _pool(graph: Graph, settings: Model, states: str, mask: str, lengths: str) -> str:
+    """Add max or mean pooling, or both, over the words without padding; states: [words, directions, batch, hidden]."""
+    mask = graph.add("Unsqueeze", mask, graph.constant([1, 3]))
 
     def over_words(reduce: str, padding: float) -> str:
-        masked = graph.add("Where", real, states, graph.constant(np.float32(padding)))
-        return _side_by_side(graph, settings, graph.add(reduce, masked, graph.constant([0]), keepdims=0), [1, 0, 2])
+        masked = graph.add("Where", mask, states, graph.constant(np.float32(padding)))
+        return _join_directions(graph, settings, graph.add(reduce, masked, graph.constant([0]), keepdims=0), [1, 0, 2])
 
     def mean() -> str:
         return graph.add("Div", over_words("ReduceSum", 0), lengths)
@@ -126,7 +126,7 @@ def _pooled(graph: Graph, settings: Model, states: str, real: str, lengths: str)
     return largest if settings.pooling == "max" else graph.add("Concat", largest, mean(), axis=1)
 
 
-def _side_by_side(graph: Graph, settings: Model, states: str, order: list[int]) -> str:
-    """Bring the directions, once in order, beside each other: [..., directions, hidden] -> [..., width]."""
+def _join_directions(graph: Graph, settings: Model, states: str, order: list[int]) -> str:
+    """Transpose, then join the directions: [..., directions, hidden] -> [..., width]."""
     shape = [0] * (len(order) - 2) + [settings.hidden_size * (2 if settings.bidirectional else 1)]
     return graph.add("Reshape", graph.add("Transpose", states, perm=order), graph.constant(shape))

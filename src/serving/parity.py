@@ -1,4 +1,4 @@
-"""The proof that an exported model says what the model says."""
+"""Check that an exported model predicts the same as the model it was made from."""
 
 import numpy as np
 
@@ -6,7 +6,7 @@ from src.core.errors import UserError
 from src.serving.predictor import Predictor
 from src.text.encoded import EncodedReviews
 
-BATCHES = (1, 7, 256)
+BATCH_SIZES = (1, 7, 256)
 AWKWARD = (
     "",
     "good",
@@ -20,32 +20,33 @@ AWKWARD = (
     "crash again " * 20_000,
     "x" * 100_000,
 )
-"""Texts that readers of text stumble over."""
+"""Texts that programs often read wrongly."""
 
 
 def check_parity(
     texts: list[str], reviews: EncodedReviews, probabilities: np.ndarray, predictor: Predictor, tolerance: float
 ) -> float:
-    """Compare what TensorFlow and PyTorch made of some texts with what an exported model makes of them.
+    """Compare an exported model with the TensorFlow tokenizer and the PyTorch model on some texts.
 
-    reviews, probabilities (float [texts, classes]): theirs. Returns the largest difference of a probability.
+    reviews: the texts as TensorFlow encodes them. probabilities: PyTorch's, float [texts, classes].
+    Returns the largest difference between two probabilities.
 
     Raises:
-        UserError: names the first text of which the ids differ, or a probability by more than the tolerance.
+        UserError: the ids of a text differ, or its probabilities by more than the tolerance; the message quotes it.
     """
-    found = predictor.encode(texts)
+    encoded = predictor.encode(texts)
     for row, text in enumerate(texts):
-        theirs, ours = (each.ids[slice(*each.offsets[row : row + 2])] for each in (reviews, found))
-        if not np.array_equal(theirs, ours):
-            raise UserError(f"the exported model reads other words, ids {ours[:9]} for {theirs[:9]}: {text!r:.200}")
+        expected, found = (each.ids[slice(*each.offsets[row : row + 2])] for each in (reviews, encoded))
+        if not np.array_equal(expected, found):
+            raise UserError(f"export: the word ids of a text are {found[:9]} instead of {expected[:9]}: {text!r:.200}")
     largest = 0.0
-    for size in BATCHES:
-        differences = np.abs(predictor.predict_encoded(found, size) - probabilities).max(axis=1)
+    for size in BATCH_SIZES:
+        differences = np.abs(predictor.predict_encoded(encoded, size) - probabilities).max(axis=1)
         worst = int(differences.argmax())
         if not differences[worst] <= tolerance:
             raise UserError(
-                f"the exported model differs by {differences[worst]:.1e} in batches of {size}; export.tolerance allows"
-                f" {tolerance:.1e}: {texts[worst]!r:.200}"
+                f"export: in batches of {size}, probabilities differ by {differences[worst]:.1e}, more than"
+                f" export.tolerance ({tolerance:.1e}), for the text {texts[worst]!r:.200}"
             )
         largest = max(largest, float(differences[worst]))
     return largest

@@ -1,4 +1,4 @@
-"""Stars for reviews by an exported model, without TensorFlow and PyTorch."""
+"""Predict the ratings of reviews with an exported model, without TensorFlow and PyTorch."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
@@ -18,21 +18,21 @@ from src.evaluation.decisions import decide
 from src.evaluation.occlusion import word_effects
 from src.text.cleaning import StopWords, make_cleaner
 from src.text.encoded import EncodedReviews, pad
-from src.text.vocabulary import FIRST_WORD, UNKNOWN
+from src.text.vocabulary import FIRST_WORD, UNKNOWN, read_vocabulary, word_ids
 
 EXPORTED_MODEL = Path("models/export")
 DESCRIPTION, NETWORK, VOCABULARY = "export.json", "model.onnx", "vocabulary.txt"
 BATCH_SIZE = 16
-"""Reviews of a batch: with more of them each takes as long."""
+"""Reviews per batch; larger batches take as long per review."""
 BATCH_WORDS = 4096
-"""Words of a batch, padding included, however long its reviews are: the states of these words take 30 MB."""
+"""Words per batch, padding included, however long the reviews are: the states of these words take 30 MB."""
 
 
 class ModelDescription(Section):
-    """What a model needs beside its network and its vocabulary, and what it was made from.
+    """What prediction needs beside the network and the vocabulary, and what the model was made from.
 
-    prior: the class shares of the train split. files: the MD5 of network and vocabulary; made_from: that of what they
-    come from, as DVC knows it.
+    prior: the class prior of the train split. files: MD5 of the network and the vocabulary. made_from: MD5 of the
+    files that they were made from, as in DVC.
     """
 
     text_column: str
@@ -51,7 +51,7 @@ class ModelDescription(Section):
 
 
 class Predictions(NamedTuple):
-    """What a model says of some texts; of a text that cannot be used, `reasons` says why, and the rest is NaN or 0.
+    """The predictions for some texts. If a text cannot be used, `reasons` says why and its other values are NaN or 0.
 
     probabilities: float64 [texts, classes]. predicted: int64 [texts], stars. expected: float64 [texts], mean stars.
     """
@@ -63,30 +63,30 @@ class Predictions(NamedTuple):
 
 
 class Predictor:
-    """An exported model; what it says of a text depends on its company in the last digits alone."""
+    """An exported model. The batch that a text is in affects only the last digits of its probabilities."""
 
     def __init__(self, folder: Path) -> None:
-        """Load what the stage `export` wrote.
+        """Load the folder that the stage `export` wrote.
 
         Raises:
-            UserError: there is no such model, or its files do not belong together.
+            UserError: there is no exported model, or its files do not belong together.
         """
         self.description = _read_description(folder)
         self.version = md5(folder / DESCRIPTION)
         self.stars = np.array(self.description.stars)
-        lists = StopWords(frozenset(self.description.stop_words), frozenset(self.description.kept_words))
-        self.clean = make_cleaner(self.description.language, self.description.clean, lists)
-        self.words = (folder / VOCABULARY).read_text(encoding="utf-8").splitlines()
-        self._ids = _Ids(zip(self.words, range(FIRST_WORD, FIRST_WORD + len(self.words)), strict=True))
+        word_lists = StopWords(frozenset(self.description.stop_words), frozenset(self.description.kept_words))
+        self.clean = make_cleaner(self.description.language, self.description.clean, word_lists)
+        self.words = read_vocabulary(folder / VOCABULARY)
+        self._word_ids = _WordIds(word_ids(self.words))
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = 1
         self._session = onnxruntime.InferenceSession(folder / NETWORK, options)
 
     def predict(self, cells: Sequence[Any]) -> Predictions:
-        """Say the stars for what stands in some cells, texts or not."""
+        """Predict the ratings for the cells of a text column; cells without text get a reason instead."""
         texts = [read_text(cell) for cell in cells]
         reasons = [text_problem(text) for text in texts]
-        usable = np.array([problem is None for problem in reasons], bool)
+        usable = np.array([reason is None for reason in reasons], bool)
         probabilities = np.full((len(texts), len(self.stars)), np.nan)
         probabilities[usable] = self.predict_proba([text for text in texts if text])
         predicted = np.zeros(len(texts), np.int64)
@@ -96,48 +96,63 @@ class Predictor:
         return Predictions(probabilities, predicted, probabilities @ self.stars, reasons)
 
     def predict_proba(self, texts: Sequence[str]) -> np.ndarray:
-        """Give the probabilities of each class, float64 [texts, classes]; what is clean alike is read once."""
-        different: dict[str, int] = {}
-        places = [different.setdefault(self.clean(text), len(different)) for text in texts]
-        return self.predict_encoded(self._encode(different))[places]
-
-    def explain(self, texts: Sequence[str]) -> Iterator[list[tuple[str, float]]]:
-        """For each text its known words and how many stars each moves, as occlusion has it; the most first."""
-        effects: list[list[tuple[str, float]]] = [[] for _ in texts]
-        for row, word, effect in word_effects(self.encode(texts), np.arange(len(texts)), self._expected):
-            effects[row].append((self.words[word - FIRST_WORD], effect))
-        return (sorted(each, key=lambda pair: (-abs(pair[1]), pair[0])) for each in effects)
+        """Return float64 [texts, classes]. Texts that are equal after cleaning are predicted once."""
+        distinct: dict[str, int] = {}
+        positions = [distinct.setdefault(self.clean(text), len(distinct)) for text in texts]
+        return self.predict_encoded(self._encode_cleaned(distinct))[positions]
 
     def encode(self, texts: Sequence[str]) -> EncodedReviews:
-        """Clean texts and give them as word ids, those of the TensorFlow graph; the labels say nothing."""
-        return self._encode(map(self.clean, texts))
+        """Clean texts and turn them into word ids, the same as the TensorFlow graph's; the labels are all 0."""
+        return self._encode_cleaned(map(self.clean, texts))
+
+    def _encode_cleaned(self, texts: Iterable[str]) -> EncodedReviews:
+        # A text without words splits into one empty word, which is unknown: as in the graph.
+        words = [text.split(" ")[: self.description.max_length] for text in texts]
+        ids = np.fromiter(map(self._word_ids.__getitem__, chain.from_iterable(words)), np.int32)
+        return EncodedReviews(ids, np.cumsum([0, *map(len, words)]), np.zeros(len(words), np.int64))
 
     def predict_encoded(self, reviews: EncodedReviews, batch_size: int = BATCH_SIZE) -> np.ndarray:
-        """Give the probabilities of each class, float64 [reviews, classes]."""
+        """Return float64 [reviews, classes]."""
         probabilities = np.empty((len(reviews.labels), len(self.stars)))
         for batch in _batches(reviews.lengths, batch_size):
             (probabilities[batch],) = self._session.run(None, {"ids": pad(reviews, batch)[0]})
         return probabilities
 
-    def _expected(self, reviews: EncodedReviews) -> np.ndarray:
+    def explain(self, texts: Sequence[str]) -> Iterator[list[tuple[str, float]]]:
+        """Return the known words of each text with their effects in stars (see word_effects), largest first."""
+        effects: list[list[tuple[str, float]]] = [[] for _ in texts]
+        for row, word, effect in word_effects(self.encode(texts), np.arange(len(texts)), self._expected_rating):
+            effects[row].append((self.words[word - FIRST_WORD], effect))
+        return (sorted(each, key=lambda pair: (-abs(pair[1]), pair[0])) for each in effects)
+
+    def _expected_rating(self, reviews: EncodedReviews) -> np.ndarray:
         return self.predict_encoded(reviews) @ self.stars
 
-    def _encode(self, cleaned: Iterable[str]) -> EncodedReviews:
-        # A text without words splits into one empty word, which is unknown: as in the graph.
-        words = [text.split(" ")[: self.description.max_length] for text in cleaned]
-        ids = np.fromiter(map(self._ids.__getitem__, chain.from_iterable(words)), np.int32)
-        return EncodedReviews(ids, np.cumsum([0, *map(len, words)]), np.zeros(len(words), np.int64))
+
+@lru_cache(maxsize=1)
+def cached_predictor(folder: Path, work: str) -> Predictor:
+    """Load a model, or return the last one if `work`, which identifies its content, has not changed."""
+    return Predictor(folder)
 
 
-class _Ids(dict[str, int]):
+class _WordIds(dict[str, int]):
     def __missing__(self, word: str) -> int:
         return UNKNOWN
 
 
-def md5(path: Path) -> str:
-    """The MD5 of a file: by it DVC knows what it tracks."""
-    with path.open("rb") as file:
-        return file_digest(file, "md5").hexdigest()
+def _batches(lengths: np.ndarray, batch_size: int) -> Iterator[np.ndarray]:
+    """Cut reviews into batches of similar length, shortest first; only a single review may exceed BATCH_WORDS.
+
+    ONNX Runtime computes the padding too, so a batch ends where a longer review would add too much of it.
+    """
+    order = np.argsort(lengths, kind="stable")
+    start = 0
+    while start < len(order):
+        candidates = lengths[order[start : start + batch_size]]
+        candidates = candidates[candidates <= 1.25 * candidates[0] + 4]
+        size = max(1, min(len(candidates), BATCH_WORDS // candidates[-1]))
+        yield order[start : start + size]
+        start += size
 
 
 def _read_description(folder: Path) -> ModelDescription:
@@ -145,31 +160,17 @@ def _read_description(folder: Path) -> ModelDescription:
     try:
         description = ModelDescription.model_validate_json(path.read_bytes())
     except FileNotFoundError:
-        raise UserError(f"{path}: no such file; dvc repro export makes it, dvc pull fetches it") from None
+        raise UserError(f"{path}: no such file; run dvc repro export to make it, or dvc pull to fetch it") from None
     except ValidationError as errors:
-        raise UserError(f"{path}: not the description of an exported model: {errors.errors()[0]['msg']}") from None
+        reason = errors.errors()[0]["msg"]
+        raise UserError(f"{path}: does not describe an exported model ({reason}); run dvc repro export") from None
     for name, digest in description.files.items():
         if md5(folder / name) != digest:
-            raise UserError(f"{folder / name}: not the file that {DESCRIPTION} describes; dvc repro export")
+            raise UserError(f"{folder / name}: not the file that {DESCRIPTION} describes; run dvc repro export")
     return description
 
 
-@lru_cache(maxsize=1)
-def cached_predictor(model: Path, work: str) -> Predictor:
-    """The model that the files share which one process scores; `work` names what lies there, should it change."""
-    return Predictor(model)
-
-
-def _batches(lengths: np.ndarray, batch_size: int) -> Iterator[np.ndarray]:
-    """Cut reviews into batches of like length, in order of length, none of more than BATCH_WORDS words but by one.
-
-    ONNX Runtime reads the padding too: a batch ends before a review that would fill the others with it.
-    """
-    order = np.argsort(lengths, kind="stable")
-    start = 0
-    while start < len(order):
-        near = lengths[order[start : start + batch_size]]
-        near = near[near <= 1.25 * near[0] + 4]
-        size = max(1, min(len(near), BATCH_WORDS // near[-1]))
-        yield order[start : start + size]
-        start += size
+def md5(path: Path) -> str:
+    """Return the MD5 of a file, as in dvc.lock."""
+    with path.open("rb") as file:
+        return file_digest(file, "md5").hexdigest()

@@ -1,4 +1,4 @@
-"""What is counted of a service, and what is written of its mistakes: numbers and places, never a text."""
+"""Metrics and error logs of the service; both hold numbers and code locations, never a text."""
 
 import logging
 import time
@@ -15,34 +15,32 @@ SECONDS = (0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10)
 
 
 class Metrics:
-    """Requests by path and status, their seconds, reviews by what was said; with the model's name and the process."""
+    """Prometheus metrics: requests, their duration, predicted ratings, the model version and the process."""
 
     def __init__(self, stars: Iterable[int], model: dict[str, str]) -> None:
         self.registry = CollectorRegistry()
         ProcessCollector(registry=self.registry)
         Gauge("review_stars_model_info", "1", list(model), registry=self.registry).labels(**model).set(1)
-        self.requests = Counter(
-            "review_stars_requests", "requests answered", ["path", "status"], registry=self.registry
-        )
+        self.requests = Counter("review_stars_requests", "requests", ["path", "status"], registry=self.registry)
         self.seconds = Histogram(
             "review_stars_request_seconds",
-            "from the head of a request to its answer",
+            "from the start of a request to its response",
             ["path"],
             buckets=SECONDS,
             registry=self.registry,
         )
         self.reviews = Counter("review_stars_reviews", "reviews by predicted stars", ["stars"], registry=self.registry)
-        for said in [*stars, "none"]:
-            self.reviews.labels(said)
+        for label in [*stars, "none"]:
+            self.reviews.labels(label)
 
-    def count(self, ratings: Sequence[ReviewPrediction]) -> None:
-        """Count some ratings by their stars."""
-        for rating in ratings:
-            self.reviews.labels(rating.predicted or "none").inc()
+    def count(self, predictions: Sequence[ReviewPrediction]) -> None:
+        """Count reviews by their predicted stars."""
+        for prediction in predictions:
+            self.reviews.labels(prediction.predicted or "none").inc()
 
 
 class RequestTelemetry:
-    """Counts the requests to an app; a mistake of the app becomes a 500 and a log of where, not of what it met."""
+    """Counts requests and turns an unhandled error into a 500; the log has its traceback without message or values."""
 
     def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
         self.app = app
@@ -54,7 +52,7 @@ class RequestTelemetry:
             return
         start, status = time.perf_counter(), 0
 
-        async def sent(message: Message) -> None:
+        async def send_and_note(message: Message) -> None:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
@@ -62,14 +60,14 @@ class RequestTelemetry:
             await send(message)
 
         try:
-            await self.app(scope, receive, sent)
+            await self.app(scope, receive, send_and_note)
         except Exception as error:
-            places = "".join(traceback.format_tb(error.__traceback__))
-            logging.getLogger("uvicorn.error").error("%s\n%s", type(error).__name__, places)
+            frames = "".join(traceback.format_tb(error.__traceback__))
+            logging.getLogger("uvicorn.error").error("%s\n%s", type(error).__name__, frames)
             if status == 0:
-                await JSONResponse({"reason": "a mistake of the service"}, 500)(scope, receive, sent)
+                await JSONResponse({"reason": "internal server error"}, 500)(scope, receive, send_and_note)
         finally:
-            # The path as it was declared: clients cannot invent labels.
+            # The declared path and not the requested one, so that clients cannot create labels.
             path = getattr(scope.get("route"), "path", "other")
             self.metrics.requests.labels(path, status).inc()
             self.metrics.seconds.labels(path).observe(time.perf_counter() - start)

@@ -1,4 +1,4 @@
-"""What TorchServe calls for a request: raw texts in, the ratings of the service out."""
+"""The handler that TorchServe calls: raw texts in, the same predictions as from the service out."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -9,16 +9,16 @@ from src.serving.predictor import EXPORTED_MODEL, Predictor
 
 
 class ReviewHandler:
-    """A handler as https://docs.pytorch.org/serve/custom_page.html describes it."""
+    """A TorchServe handler. Source: https://docs.pytorch.org/serve/custom_service.html."""
 
     def initialize(self, context: Any) -> None:
-        """Load the model that lies in the unpacked archive."""
+        """Load the model from the unpacked archive."""
         self._predictor = Predictor(Path(context.system_properties["model_dir"]) / EXPORTED_MODEL)
 
     def handle(self, requests: Sequence[Mapping[str, Any]], context: Any) -> list[dict[str, Any]]:
-        """Rate the text that is the body of each request, or its field `data`."""
-        texts = [request.get("body", request.get("data")) for request in requests]
-        given = [
-            bytes(text).decode("utf-8", "replace") if isinstance(text, bytes | bytearray) else text for text in texts
+        """Predict the rating of each request's text, which is its body or its field `data`."""
+        bodies = [request.get("body", request.get("data")) for request in requests]
+        texts = [
+            bytes(body).decode("utf-8", "replace") if isinstance(body, bytes | bytearray) else body for body in bodies
         ]
-        return [rating.model_dump() for rating in predict_reviews(self._predictor, given)]
+        return [prediction.model_dump() for prediction in predict_reviews(self._predictor, texts)]

@@ -1,1 +1,1 @@
-"""From rows in any file to checked, split reviews, and back out again. Nothing here looks at words."""
+"""From tables in any format to checked and split reviews, and back to tables. Nothing here looks at words."""

@@ -1,4 +1,4 @@
-"""Read a table of reviews from any common file, one row at a time."""
+"""Read a table of reviews from any common file format, one row at a time."""
 
 import csv
 import io
@@ -32,14 +32,14 @@ FORMATS = {
 
 WRONG_FIELDS = "wrong number of fields"
 NO_OBJECT = "not a JSON object"
-END = "\0 end of the file \0"
-"""A last line that no table holds: inside a field, it shows that a quote was left open."""
+END_OF_FILE = "\0 end of the file \0"
+"""A last line that no table contains: if it is read as part of a field, a quote was never closed."""
 
 csv.field_size_limit(2**31 - 1)
 
 
 class Row(NamedTuple):
-    """A row as it stands in the file; `problem` says why it could not be read, if it could not."""
+    """A row with its original cells; `problem` is the reason if it could not be read."""
 
     number: int
     text: Any = None
@@ -51,7 +51,7 @@ class Row(NamedTuple):
 
 
 class Table(NamedTuple):
-    """The rows of a file, how it was read, and the oddities put right so far, counted."""
+    """The rows of a file, how it is read, and the number of repairs so far, by kind."""
 
     rows: Iterator[Row]
     repairs: Counter[str]
@@ -60,85 +60,85 @@ class Table(NamedTuple):
 
 
 def read_table(path: Path, data: Data) -> Table:
-    """Open a table of reviews; rows are numbered from 1 and read as they are asked for.
+    """Open a table of reviews; its rows are numbered from 1 and read lazily.
 
     Raises:
-        UserError: an unknown format, a missing column, an unreadable file.
+        UserError: unknown format, missing column or unreadable file; also raised while rows are read.
     """
     kind = data.format if data.format != "auto" else kind_of(path, "data.format")
     repairs: Counter[str] = Counter()
     if kind == "parquet":
-        return Table(_guarded(path, _parquet_rows(path, data)), repairs)
+        return Table(_checked(path, _parquet_rows(path, data)), repairs)
     with readable(path):
         encoding = data.encoding if data.encoding != "auto" else find_encoding(path)
         if kind == "jsonl":
-            return Table(_guarded(path, _jsonl_rows(path, encoding, data)), repairs, encoding)
-        wanted = {data.text_column, data.rating_column}
-        separator = data.separator if data.separator != "auto" else find_separator(path, encoding, wanted)
-    return Table(_guarded(path, _csv_rows(path, encoding, separator, data, repairs)), repairs, encoding, separator)
+            return Table(_checked(path, _jsonl_rows(path, encoding, data)), repairs, encoding)
+        required = {data.text_column, data.rating_column}
+        separator = data.separator if data.separator != "auto" else find_separator(path, encoding, required)
+    return Table(_checked(path, _csv_rows(path, encoding, separator, data, repairs)), repairs, encoding, separator)
 
 
 def kind_of(path: Path, option: str) -> str:
-    """Tell by a file's name whether it is csv, jsonl or parquet; `option` is what the user can set instead."""
+    """Return csv, jsonl or parquet, from a file's name; `option` is the setting that overrides the name."""
     suffixes = [suffix.lower() for suffix in path.suffixes]
     while suffixes and suffixes[-1] in (".gz", ".zip"):
         suffixes.pop()
     if not suffixes or suffixes[-1] not in FORMATS:
         known = ", ".join(FORMATS)
-        raise UserError(f"{path}: unknown kind of file (known: {known}); set {option}")
+        raise UserError(f"{path}: unknown kind of file (known extensions: {known}); set {option}")
     return FORMATS[suffixes[-1]]
 
 
-def find_separator(path: Path, encoding: str, wanted: set[str]) -> str:
-    """The separator under which the header holds the columns wanted."""
+def find_separator(path: Path, encoding: str, required: set[str]) -> str:
+    """Return the separator that finds all required columns in the header; else the one that finds most columns."""
     headers = {}
     for separator in SEPARATORS:
         with open_text(path, encoding) as file:
             headers[separator] = next(csv.reader(file, delimiter=separator), [])
-        if wanted <= set(headers[separator]):
+        if required <= set(headers[separator]):
             return separator
     return max(SEPARATORS, key=lambda separator: len(headers[separator]))
 
 
-def require(path: Path, name: str, names: list[str], option: str) -> None:
-    """Refuse a file that has no column of this name, or several; `option` is where the name comes from."""
+def require_column(path: Path, name: str, names: list[str], option: str) -> None:
+    """Check that exactly one column has this name; `option` is the setting that the name comes from."""
     if name not in names:
-        near = get_close_matches(name, names, n=1, cutoff=0)
-        hint = f"; nearest to it: {near[0]}" if near else ""
-        raise UserError(f"{path}: no column {name} ({option}); there are: {', '.join(names)}{hint}")
+        near = get_close_matches(name, names, n=1)
+        hint = f"; did you mean {near[0]}?" if near else ""
+        raise UserError(f"{path}: no column {name} ({option}); the columns are: {', '.join(names) or 'none'}{hint}")
     if names.count(name) > 1:
         raise UserError(f"{path}: {names.count(name)} columns are called {name} ({option}); rename all but one")
 
 
-def _guarded(path: Path, rows: Iterator[Row]) -> Iterator[Row]:
+def _checked(path: Path, rows: Iterator[Row]) -> Iterator[Row]:
     with readable(path):
         yield from rows
 
 
 class _Columns(NamedTuple):
-    """Columns of text, rating and (where asked for) split; of true probabilities; of slices, None for one not there."""
+    """Columns to read: text, rating and (if set) split; all true probabilities or none; slices, None if missing."""
 
-    cells: list[Any]
+    review: list[Any]
     true_probabilities: list[Any]
     slices: list[Any]
 
 
-def _columns(path: Path, names: list[str], data: Data) -> _Columns:
-    """Find the columns asked for among those that a file has; true probabilities and slices may be missing."""
-    wanted = {"text_column": data.text_column, "rating_column": data.rating_column}
+def _find_columns(path: Path, names: list[str], data: Data) -> _Columns:
+    """Find the configured columns in a file; the true probabilities and the slices are optional."""
+    required = {"text_column": data.text_column, "rating_column": data.rating_column}
     if data.split_column is not None:
-        wanted["split_column"] = data.split_column
-    for key, name in wanted.items():
-        require(path, name, names, f"data.{key}")
+        required["split_column"] = data.split_column
+    for key, name in required.items():
+        require_column(path, name, names, f"data.{key}")
     true_probabilities = list(TRUE_PROBABILITIES) if set(TRUE_PROBABILITIES) <= set(names) else []
     return _Columns(
-        list(wanted.values()), true_probabilities, [name if name in names else None for name in data.slice_columns]
+        list(required.values()), true_probabilities, [name if name in names else None for name in data.slice_columns]
     )
 
 
-def _row(number: int, value: Callable[[Any], Any], columns: _Columns) -> Row:
-    """A row from the function that gives the value of each of its columns."""
-    text, rating, split = (*map(value, columns.cells), None)[:3]
+def _make_row(number: int, value: Callable[[Any], Any], columns: _Columns) -> Row:
+    """Build a row; `value` returns the cell of a column."""
+    text, rating, split = (*map(value, columns.review), None)[:3]
     true_probabilities = [value(column) for column in columns.true_probabilities]
     slices = tuple(None if column is None else value(column) for column in columns.slices)
     if all(value in (None, "") for value in true_probabilities):
@@ -149,27 +149,27 @@ def _row(number: int, value: Callable[[Any], Any], columns: _Columns) -> Row:
         probabilities = ()
     if min(probabilities, default=-1) >= 0 and abs(sum(probabilities) - 1) < 0.001:
         return Row(number, text, rating, split, probabilities, slices)
-    return Row(number, text, rating, split, problem="true probabilities are not shares that sum to 1")
+    return Row(number, text, rating, split, problem="true probabilities are invalid or do not sum to 1")
 
 
 def csv_records(path: Path, encoding: str, separator: str, repairs: Counter[str]) -> Iterator[list[str]]:
-    """Give the fields of the header, then of each row; a row that is in quotes as a whole is taken apart.
+    """Yield the fields of the header, then of each row; a row that is quoted as a whole is split into its fields.
 
     Raises:
-        UserError: the file is empty, or a quote is left open.
+        UserError: the file is empty, or a quote is never closed.
     """
     with open_text(path, encoding) as file:
-        reader = csv.reader(itertools.chain(file, [END]), delimiter=separator)
+        reader = csv.reader(itertools.chain(file, [END_OF_FILE]), delimiter=separator)
         header = next(reader)
-        if header == [END]:
+        if header == [END_OF_FILE]:
             raise UserError(f"{path}: the file is empty")
         yield header
         line = reader.line_num + 1
         for fields in reader:
-            if fields and fields[-1].endswith(END) and len(fields[-1]) > len(END):
-                raise UserError(f"{path}: line {line}: a quote is opened and never closed; close it or take it out")
+            if fields and fields[-1].endswith(END_OF_FILE) and len(fields[-1]) > len(END_OF_FILE):
+                raise UserError(f"{path}: line {line}: a quote is opened and never closed; close or remove it")
             line = reader.line_num + 1
-            if not fields or fields == [END]:
+            if not fields or fields == [END_OF_FILE]:
                 continue
             if len(fields) == 1 < len(header):
                 fields = next(csv.reader(fields, delimiter=separator))
@@ -178,7 +178,7 @@ def csv_records(path: Path, encoding: str, separator: str, repairs: Counter[str]
 
 
 def jsonl_records(path: Path, encoding: str) -> Iterator[tuple[str, dict[str, Any] | None]]:
-    """Give each line that is not blank and the JSON object it holds, None where it holds none."""
+    """Yield each non-blank line with its JSON object, None if the line is not an object."""
     with open_text(path, encoding) as file:
         for line in file:
             if line.strip():
@@ -191,45 +191,45 @@ def jsonl_records(path: Path, encoding: str) -> Iterator[tuple[str, dict[str, An
 
 @contextmanager
 def parquet_file(path: Path) -> Iterator[pq.ParquetFile]:
-    """Open a Parquet file, packed or not."""
+    """Open a Parquet file, also inside a .gz or .zip file."""
     with open_bytes(path) as file:
-        # Parquet is read from its end, which a compressed stream cannot do.
+        # Reading Parquet starts at the end of the file; a compressed stream cannot seek there.
         yield pq.ParquetFile(file if path.suffix.lower() not in (".gz", ".zip") else io.BytesIO(file.read()))
 
 
 def _csv_rows(path: Path, encoding: str, separator: str, data: Data, repairs: Counter[str]) -> Iterator[Row]:
     records = csv_records(path, encoding, separator, repairs)
     header = next(records)
-    at = {name: place for place, name in enumerate(header)} | {None: None}
-    columns = _Columns(*([at[name] for name in part] for part in _columns(path, header, data)))
+    index = {name: i for i, name in enumerate(header)} | {None: None}
+    columns = _Columns(*([index[name] for name in part] for part in _find_columns(path, header, data)))
     for number, fields in enumerate(records, 1):
         if len(fields) == len(header):
-            yield _row(number, fields.__getitem__, columns)
+            yield _make_row(number, fields.__getitem__, columns)
         else:
             yield Row(number, separator.join(fields), problem=WRONG_FIELDS)
 
 
 def _jsonl_rows(path: Path, encoding: str, data: Data) -> Iterator[Row]:
-    wanted = [data.text_column, data.rating_column, *([data.split_column] if data.split_column else [])]
-    columns = _Columns(wanted, list(TRUE_PROBABILITIES), list(data.slice_columns))
+    required = [data.text_column, data.rating_column, *([data.split_column] if data.split_column else [])]
+    columns = _Columns(required, list(TRUE_PROBABILITIES), list(data.slice_columns))
     seen: dict[str, None] = {}
     for number, (line, record) in enumerate(jsonl_records(path, encoding), 1):
         if record is None:
             yield Row(number, line, problem=NO_OBJECT)
         else:
             seen |= dict.fromkeys(record)
-            yield _row(number, record.get, columns)
-    # A record may lack a column; the whole file may not.
-    _columns(path, list(seen), data)
+            yield _make_row(number, record.get, columns)
+    # Single records may lack a column; the whole file may not.
+    _find_columns(path, list(seen), data)
 
 
 def _parquet_rows(path: Path, data: Data) -> Iterator[Row]:
     with parquet_file(path) as table:
-        columns = _columns(path, table.schema_arrow.names, data)
-        wanted = list(dict.fromkeys(name for part in columns for name in part if name is not None))
+        columns = _find_columns(path, table.schema_arrow.names, data)
+        required = list(dict.fromkeys(name for part in columns for name in part if name is not None))
         number = 0
-        # Threads of Arrow's that still hold a Python file when the interpreter ends abort it (apache/arrow#33975).
-        for batch in table.iter_batches(columns=wanted, use_threads=False):
-            for cells in zip(*(batch.column(name).to_pylist() for name in wanted), strict=True):
+        # An Arrow thread that still holds a Python file when the interpreter exits aborts it (apache/arrow#33975).
+        for batch in table.iter_batches(columns=required, use_threads=False):
+            for cells in zip(*(batch.column(name).to_pylist() for name in required), strict=True):
                 number += 1
-                yield _row(number, dict(zip(wanted, cells, strict=True)).get, columns)
+                yield _make_row(number, dict(zip(required, cells, strict=True)).get, columns)

@@ -19,18 +19,17 @@ SPLIT_NAMES = {name: name for name in SPLITS} | {
 }
 DUPLICATE_REASON = "duplicate of an earlier row"
 
-
 USABLE = np.dtype([("text", "u8", 2), ("row", "i8"), ("rating", "i1"), ("split", "i1")])
-"""A row that could be used: the digest of its text, its place in its file, its stars, and its split's in SPLITS."""
+"""A usable row: the digest of its text, its index in its file, its rating, and the index of its split in SPLITS."""
 DUPLICATE, OTHER_SPLIT, UNUSABLE = -1, -2, -5
-"""Standings below 0: of a repeat; of a text that stands in the split SPLITS[ASTRAY - standing]; of a row not usable."""
+"""Row statuses below 0. OTHER_SPLIT - i is the status of a row whose text is already in the split SPLITS[i]."""
 
 
 class UsedReview(NamedTuple):
-    """A review that is used.
+    """A row that is used.
 
-    `namesakes` counts the earlier reviews with this text and other ratings, `truth` is its true P(stars | text) where
-    the table holds it, `slices` what stands in its slice columns.
+    duplicate_texts: the number of used rows before it with the same text, all with other ratings. true_probabilities:
+    the true P(stars | text), None if the table does not have it. slices: the cells of the slice columns.
     """
 
     number: int
@@ -43,7 +42,7 @@ class UsedReview(NamedTuple):
 
 
 class RejectedRow(NamedTuple):
-    """A row that is not used: what stood in it, and why."""
+    """A row that is not used: its original cells, and the reason."""
 
     number: int
     text: Any
@@ -52,7 +51,7 @@ class RejectedRow(NamedTuple):
 
 
 def read_rating(value: Any) -> int | None:
-    """Read 1 to 5 stars from "4", 4.0, " 5 " and the like; None for anything else."""
+    """Return the rating in a cell such as "4", 4.0 or " 5 "; None if it is not 1 to 5 stars."""
     if isinstance(value, bool) or "_" in str(value):
         return None
     try:
@@ -63,109 +62,110 @@ def read_rating(value: Any) -> int | None:
 
 
 def split_of(key: int, valid_share: float, test_share: float) -> str:
-    """Cut [0, 1) into test, valid and train and see where a 64-bit key falls.
+    """Assign a 64-bit key to a split: scaled to [0, 1), the lowest keys are test, the next valid, the rest train.
 
-    The key depends on the text and the salt alone:
-    equal texts share a split, and a new review never moves an old one.
+    The key depends only on the text and the salt, so equal texts share a split, and new reviews never move old ones.
     """
-    place = key / 2**64
-    if place < test_share:
+    position = key / 2**64
+    if position < test_share:
         return "test"
-    return "valid" if place < test_share + valid_share else "train"
+    return "valid" if position < test_share + valid_share else "train"
 
 
 def scan_rows(
-    rows: Iterable[Row], valid_share: float, test_share: float, split_salt: str, split_given: bool
+    rows: Iterable[Row], valid_share: float, test_share: float, split_salt: str, has_split: bool
 ) -> tuple[int, np.ndarray]:
-    """Look at the rows of a file: give their number, and those that could be used as USABLE, in order."""
+    """Return the number of rows in a file and its usable rows in order, as USABLE; has_split overrides the shares."""
     secret = blake2b(split_salt.encode(), digest_size=32).digest()
-    digests, places, ratings, splits = bytearray(), array("q"), array("b"), array("b")
+    digests, indices, ratings, splits = bytearray(), array("q"), array("b"), array("b")
     read = 0
     for read, row in enumerate(rows, 1):
-        text, rating, split, problem = _examine(row, split_given)
+        text, rating, split, problem = _parse_row(row, has_split)
         if problem is None and text and rating is not None and split is not None:
             digest = text_digest(text, secret)
             digests += digest
-            places.append(read - 1)
+            indices.append(read - 1)
             ratings.append(rating)
             split = split or split_of(int.from_bytes(digest[:8], "big"), valid_share, test_share)
             splits.append(SPLITS.index(split))
-    usable = np.empty(len(places), USABLE)
+    usable = np.empty(len(indices), USABLE)
     usable["text"] = np.frombuffer(digests, ">u8").reshape(-1, 2)
-    usable["row"], usable["rating"], usable["split"] = places, ratings, splits
+    usable["row"], usable["rating"], usable["split"] = indices, ratings, splits
     return read, usable
 
 
-def by_bucket(usable: np.ndarray, buckets: int) -> tuple[np.ndarray, np.ndarray]:
-    """Sort rows into buckets by their texts, in order within each; give them, and how many each bucket has.
+def sort_by_bucket(usable: np.ndarray, buckets: int) -> tuple[np.ndarray, np.ndarray]:
+    """Sort rows by the bucket of their text, stably; return them and the number of rows in each bucket.
 
-    Equal texts of all files meet in one bucket, so that it can be settled without the others.
+    Equal texts are in the same bucket whichever file they come from, so each bucket can be resolved on its own.
     """
     bucket = usable["text"][:, 0] % buckets
     return usable[np.argsort(bucket, kind="stable")], np.bincount(bucket.astype(np.int64), minlength=buckets)
 
 
 def resolve_duplicates(usable: np.ndarray) -> np.ndarray:
-    """Say of each row, given in order, how it stands to those before it: int8 [rows].
+    """Return the status of each row relative to the rows before it: int8 [rows].
 
-    The first row of a text decides its split. A row with the text and the rating of a used one is a repeat; the same
-    text with another rating is used too, if it is in the same split. The standing of a row that is used is the number
-    of used rows before it with the same text; the others are DUPLICATE or ASTRAY.
+    The first row with a text determines the split of that text. A row with the text and the rating of a used row is a
+    duplicate. A row with the same text and another rating (a label conflict) is used if it is in the same split. The
+    status of a used row is the number of used rows before it with the same text; the status of any other row is
+    DUPLICATE or OTHER_SPLIT minus the index of the split of its text.
     """
-    order = np.lexsort((usable["text"][:, 1], usable["text"][:, 0]))  # rows of one text, next to each other, in order
-    rows, place = usable[order], np.arange(len(usable))
-    first = np.ones(len(rows), bool)
-    first[1:] = (rows["text"][1:] != rows["text"][:-1]).any(axis=1)
-    start = np.maximum.accumulate(np.where(first, place, 0))
+    order = np.lexsort((usable["text"][:, 1], usable["text"][:, 0]))  # groups equal texts and keeps their order
+    rows, position = usable[order], np.arange(len(usable))
+    starts_text = np.ones(len(rows), bool)
+    starts_text[1:] = (rows["text"][1:] != rows["text"][:-1]).any(axis=1)
+    start = np.maximum.accumulate(np.where(starts_text, position, 0))
     split = rows["split"][start]
-    at_home = rows["split"] == split
-    opinion = start * len(STARS) + rows["rating"] - 1
+    in_split = rows["split"] == split
+    text_and_rating = start * len(STARS) + rows["rating"] - 1
     first_used = np.full(len(rows) * len(STARS), len(rows))
-    first_used[opinion[at_home][::-1]] = place[at_home][::-1]  # backwards: the last one written, the first row, stays
-    used = first_used[opinion] == place
+    # In reverse, so that the first row with a text and rating is written last and remains.
+    first_used[text_and_rating[in_split][::-1]] = position[in_split][::-1]
+    used = first_used[text_and_rating] == position
     used_before = np.cumsum(used) - used
     row_statuses = np.empty(len(rows), np.int8)
     row_statuses[order] = np.where(
         used,
         used_before - used_before[start],
-        np.where(first_used[opinion] < place, DUPLICATE, OTHER_SPLIT - split),
+        np.where(first_used[text_and_rating] < position, DUPLICATE, OTHER_SPLIT - split),
     )
     return row_statuses
 
 
 def count_leakage(used: np.ndarray) -> int:
-    """Count the texts that stand in two splits: none, or something is wrong."""
+    """Count the texts that occur in more than one split; anything above 0 is a bug."""
     texts = [np.unique(used["text"][used["split"] == split, 0]) for split in range(len(SPLITS))]
-    together = np.concatenate(texts)
-    return len(together) - len(np.unique(together))
+    all_texts = np.concatenate(texts)
+    return len(all_texts) - len(np.unique(all_texts))
 
 
 def classify_rows(
-    rows: Iterable[Row], before: int, row_statuses: np.ndarray, splits: np.ndarray, split_given: bool
+    rows: Iterable[Row], rows_before: int, row_statuses: np.ndarray, splits: np.ndarray, has_split: bool
 ) -> Iterator[UsedReview | RejectedRow]:
-    """Give one verdict for each row of a file, in order.
+    """Yield each row of a file as a used review or a rejected row, in order.
 
-    before: the rows in the files before it. standings: what settle says, UNUSABLE where a row is not. splits: places in
-    SPLITS. Both int8 [rows]. Where the file has changed since it was surveyed, the verdicts say nothing.
+    rows_before: the number of rows in the files before this one. row_statuses: int8 [rows], UNUSABLE or the result of
+    resolve_duplicates. splits: int8 [rows], indices in SPLITS. The result is wrong if the file changed after scan_rows.
     """
     for row, row_status, split in zip(rows, row_statuses.tolist(), splits.tolist(), strict=False):
-        number = before + row.number
+        number = rows_before + row.number
         if row_status >= 0:
             slices = tuple(read_text(value) or None for value in row.slices)
             text, rating = read_text(row.text) or "", read_rating(row.rating) or 0
             yield UsedReview(number, text, rating, SPLITS[split], row.true_probabilities, row_status, slices)
-        elif row_status == DUPLICATE:
-            yield RejectedRow(number, row.text, row.rating, DUPLICATE_REASON)
+            continue
+        if row_status == DUPLICATE:
+            reason = DUPLICATE_REASON
         elif row_status == UNUSABLE:
-            yield RejectedRow(number, row.text, row.rating, str(_examine(row, split_given)[-1]))
+            reason = str(_parse_row(row, has_split)[-1])
         else:
-            yield RejectedRow(
-                number, row.text, row.rating, f"same text in the {SPLITS[OTHER_SPLIT - row_status]} split"
-            )
+            reason = f"text is already in the {SPLITS[OTHER_SPLIT - row_status]} split"
+        yield RejectedRow(number, row.text, row.rating, reason)
 
 
 class DataSummary:
-    """What `judge` said, in numbers."""
+    """Counts over the rows that classify_rows yields."""
 
     def __init__(self) -> None:
         self.reasons: Counter[str] = Counter()
@@ -178,26 +178,26 @@ class DataSummary:
         self.separators: Counter[str] = Counter()
         self.repaired: Counter[str] = Counter()
 
-    def add(self, verdict: UsedReview | RejectedRow) -> None:
-        """Count one verdict."""
-        if isinstance(verdict, RejectedRow):
-            self.reasons[verdict.reason] += 1
-            if verdict.reason != DUPLICATE_REASON and len(self.examples) < 3:
-                self.examples.append(verdict)
+    def add(self, row: UsedReview | RejectedRow) -> None:
+        """Count one row."""
+        if isinstance(row, RejectedRow):
+            self.reasons[row.reason] += 1
+            if row.reason != DUPLICATE_REASON and len(self.examples) < 3:
+                self.examples.append(row)
             return
-        self.stars[verdict.rating] += 1
-        self.lengths[len(verdict.text.split())] += 1
-        self.splits[verdict.split] += 1
-        self.label_conflicts += {0: 0, 1: 2}.get(verdict.duplicate_texts, 1)
+        self.stars[row.rating] += 1
+        self.lengths[len(row.text.split())] += 1
+        self.splits[row.split] += 1
+        self.label_conflicts += {0: 0, 1: 2}.get(row.duplicate_texts, 1)  # the second rating adds the first review too
 
     def add_table(self, table: Table) -> None:
-        """Note how a file was read, once it has been."""
+        """Count how a file was read; call it after the last row, when its repairs are complete."""
         self.encodings.update([table.encoding] if table.encoding else [])
         self.separators.update([table.separator] if table.separator else [])
         self.repaired.update(table.repairs)
 
     def __add__(self, other: "DataSummary") -> "DataSummary":
-        """What was said of the rows of both; `other` comes after."""
+        """Return the counts over the rows of both, where those of `other` come later."""
         both = DataSummary()
         for name, value in vars(both).items():
             if isinstance(value, Counter):
@@ -208,26 +208,29 @@ class DataSummary:
         return both
 
     @property
-    def rejected_share(self) -> float:
-        """Share of the rows read that were rejected, repeats left aside."""
-        read = self.stars.total() + self.reasons.total()
-        return (self.reasons.total() - self.reasons[DUPLICATE_REASON]) / read if read else 0.0
+    def rejected(self) -> dict[str, int]:
+        """The number of rejected rows by reason, without the duplicates."""
+        return {reason: count for reason, count in self.reasons.items() if reason != DUPLICATE_REASON and count}
 
-    def rejection(self) -> str:
-        """Say in one line how much was rejected, why, and show the first three."""
-        reasons = ", ".join(
-            f"{reason}: {count}" for reason, count in self.reasons.items() if reason != DUPLICATE_REASON
+    @property
+    def rejected_share(self) -> float:
+        """The share of all rows that were rejected, without the duplicates."""
+        read = self.stars.total() + self.reasons.total()
+        return sum(self.rejected.values()) / read if read else 0.0
+
+    def describe_rejected(self) -> str:
+        """Describe in one line how many rows were rejected and why, with the first three as examples."""
+        reasons = ", ".join(f"{reason}: {count}" for reason, count in self.rejected.items())
+        examples = "; ".join(
+            f"row {row.number}: rating {row.rating!r:.20}, text {row.text!r:.40}" for row in self.examples
         )
-        shown = "; ".join(
-            f"row {one.number}: rating {one.rating!r:.20}, text {one.text!r:.40}" for one in self.examples
-        )
-        return f"{self.rejected_share:.0%} of the rows are rejected ({reasons}), such as {shown}"
+        return f"{self.rejected_share:.0%} of the rows are rejected ({reasons}), for example {examples}"
 
     def summary(self) -> dict[str, Any]:
-        """Give the content of metrics/data.json, all but what src.tables.splitting.overlap says.
+        """Return the content of metrics/data.json, except for the result of count_leakage.
 
-        `conflicts` counts the used reviews whose text stands there with another rating too; `imbalance` is the
-        largest class over the smallest.
+        `label_conflicts` counts the used reviews whose text also appears with another rating. `imbalance` is the size
+        of the largest class divided by that of the smallest.
         """
         used = self.stars.total()
         present = [count for count in self.stars.values() if count]
@@ -236,13 +239,11 @@ class DataSummary:
             "rows": {
                 "read": used + self.reasons.total(),
                 "used": used,
-                "rejected": self.reasons.total() - self.reasons[DUPLICATE_REASON],
+                "rejected": sum(self.rejected.values()),
                 "duplicates": self.reasons[DUPLICATE_REASON],
                 "label_conflicts": self.label_conflicts,
             },
-            "rejected": {
-                reason: count for reason, count in self.reasons.items() if reason != DUPLICATE_REASON and count
-            },
+            "rejected": self.rejected,
             "splits": {split: self.splits[split] for split in SPLITS},
             "stars": {str(star): self.stars[star] for star in STARS},
             "imbalance": round(max(present) / min(present), 2) if used else 0.0,
@@ -257,10 +258,10 @@ class DataSummary:
         }
 
 
-def _examine(row: Row, split_given: bool) -> tuple[str | None, int | None, str | None, str | None]:
-    """Give a row's text, rating and split ('' where none is given), and why it cannot be used, if it cannot."""
+def _parse_row(row: Row, has_split: bool) -> tuple[str | None, int | None, str | None, str | None]:
+    """Return a row's text, rating and split ('' if the table has no split column), and why it is unusable, or None."""
     text, rating = read_text(row.text), read_rating(row.rating)
-    split = SPLIT_NAMES.get(str(row.split).strip().lower()) if split_given else ""
+    split = SPLIT_NAMES.get(str(row.split).strip().lower()) if has_split else ""
     return text, rating, split, row.problem or _reason(text, rating, row.rating, split)
 
 

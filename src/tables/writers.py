@@ -1,4 +1,4 @@
-"""Tables of reviews that get more columns: read in chunks, written in parts, all that was there kept."""
+"""Add columns to tables of reviews: read in chunks, write in parts, and keep everything that was there."""
 
 import csv
 import json
@@ -20,24 +20,24 @@ from src.tables.readers import (
     jsonl_records,
     kind_of,
     parquet_file,
-    require,
+    require_column,
 )
 from src.tables.sources import find_encoding, readable
 
 CHUNK_ROWS = 100_000
-"""Rows held in memory at a time: the more, the more of them are clean alike, and those are read once."""
-CHUNK_CHARACTERS = 20_000_000
-"""Letters after which a chunk is closed, so that long texts need no more memory than short ones."""
+"""Rows held in memory at a time. Larger chunks contain more texts that are equal after cleaning, scored only once."""
+CHUNK_SIZE = 20_000_000
+"""Characters (Parquet: bytes) at which a chunk ends, so that long texts need no more memory than short ones."""
 PARQUET_ROWS = 1000
-"""Rows that are read from Parquet at a time."""
+"""Rows read from Parquet at a time."""
 OPTION = "--text-column"
 
 Columns = Mapping[str, Sequence[Any]]
-"""What is added: a value for each row, None where there is none, by the name of the column."""
+"""New columns by name: one value a row, None if missing."""
 
 
 class Chunk(NamedTuple):
-    """Some rows of a table: the cells of the text column, why a row could not be read, and the rows as they stand."""
+    """Some rows of a table: the cells of the text column, why a row could not be read (or None), the original rows."""
 
     cells: list[Any]
     problems: list[str | None]
@@ -45,30 +45,30 @@ class Chunk(NamedTuple):
 
 
 class OutputTable(Protocol):
-    """A table in one of the formats."""
+    """A table in one of the formats, to which columns can be added."""
 
     kind: str
 
     def chunks(self) -> Iterator[Chunk]:
-        """Read the table from its beginning; also an empty one has a chunk."""
+        """Read the table from the beginning; an empty table has one empty chunk."""
 
-    def write(self, path: Path, chunk: Chunk, added: Columns, first: bool) -> None:
-        """Write the part of a chunk; the first part has the header, where there is one."""
+    def write(self, path: Path, chunk: Chunk, new_columns: Columns, first: bool) -> None:
+        """Write a chunk with its new columns as a part; the first part has the header, if the format has one."""
 
     def join(self, path: Path, parts: Sequence[Path]) -> None:
-        """Write all parts as one file."""
+        """Join all parts into one file."""
 
 
 def open_table(path: Path, kind: str | None, encoding: str, column: str, names: Sequence[str]) -> OutputTable:
-    """Open a CSV, TSV, JSON lines or Parquet file whose text stands in `column`, to add columns of some `names`.
+    """Open a CSV, TSV, JSON lines or Parquet file with its text in `column`, to add columns called `names`.
 
-    Without a `kind` the file's name says what it is.
+    If `kind` is None, it is derived from the file's name.
 
     Raises:
-        UserError: no such file, an unknown kind, no such column, or a column of one of the names; so does reading.
+        UserError: no such file, unknown kind, no such column, or a column with one of the names; also while reading.
     """
     if not path.is_file():
-        raise UserError(f"{path}: {'a folder, not a file' if path.is_dir() else 'no such file'}")
+        raise UserError(f"{path}: {'is a folder, not a file' if path.is_dir() else 'no such file'}")
     kind = kind or kind_of(path, "--format")
     with readable(path):
         if kind == "parquet":
@@ -78,7 +78,7 @@ def open_table(path: Path, kind: str | None, encoding: str, column: str, names: 
 
 
 class CsvTable(OutputTable):
-    """A CSV file with any separator; a row gets the empty fields that it lacks; those it has too many go to its end."""
+    """A CSV file with any separator. Short rows get empty fields; surplus fields move behind the new columns."""
 
     kind = "csv"
 
@@ -86,9 +86,9 @@ class CsvTable(OutputTable):
         self.path, self.encoding = path, encoding
         self.separator = find_separator(path, encoding, {column})
         self.header = next(self._records())
-        require(path, column, self.header, OPTION)
-        _refuse_clash(path, self.header, names)
-        self.place = self.header.index(column)
+        require_column(path, column, self.header, OPTION)
+        _check_no_clash(path, self.header, names)
+        self.index = self.header.index(column)
 
     def _records(self) -> Iterator[list[str]]:
         return csv_records(self.path, self.encoding, self.separator, Counter())
@@ -97,18 +97,18 @@ class CsvTable(OutputTable):
         with readable(self.path):
             records = self._records()
             next(records)
-            for rows in _chunked(((fields, len("".join(fields))) for fields in records), CHUNK_ROWS):
-                whole = [len(fields) == len(self.header) for fields in rows]
-                cells = [fields[self.place] if good else None for fields, good in zip(rows, whole, strict=True)]
-                yield Chunk(cells, [None if good else WRONG_FIELDS for good in whole], rows)
+            for rows in _in_chunks(((fields, len("".join(fields))) for fields in records), CHUNK_ROWS):
+                complete = [len(fields) == len(self.header) for fields in rows]
+                cells = [fields[self.index] if ok else None for fields, ok in zip(rows, complete, strict=True)]
+                yield Chunk(cells, [None if ok else WRONG_FIELDS for ok in complete], rows)
 
-    def write(self, path: Path, chunk: Chunk, added: Columns, first: bool) -> None:
+    def write(self, path: Path, chunk: Chunk, new_columns: Columns, first: bool) -> None:
         width = len(self.header)
         with path.open("w", encoding="utf-8", newline="") as file:
             writer = csv.writer(file, delimiter=self.separator, quoting=csv.QUOTE_NONNUMERIC, lineterminator="\n")
             if first:
-                writer.writerow([*self.header, *added])
-            for fields, values in zip(chunk.rows, zip(*added.values(), strict=True), strict=True):
+                writer.writerow([*self.header, *new_columns])
+            for fields, values in zip(chunk.rows, zip(*new_columns.values(), strict=True), strict=True):
                 missing = [""] * (width - len(fields))
                 writer.writerow([*fields[:width], *missing, *values, *fields[width:]])
 
@@ -117,7 +117,7 @@ class CsvTable(OutputTable):
 
 
 class JsonLines(OutputTable):
-    """A file with a JSON object in each line; it keeps its letters, and what is none is kept as `line` of a new one."""
+    """A file with one JSON object a line, kept verbatim; a line that is not an object becomes {"line": ...}."""
 
     kind = "jsonl"
 
@@ -127,11 +127,11 @@ class JsonLines(OutputTable):
     def chunks(self) -> Iterator[Chunk]:
         seen: dict[str, None] = {}
         with readable(self.path):
-            for rows in _chunked(((row, len(row[0])) for row in self._rows(seen)), CHUNK_ROWS):
+            for rows in _in_chunks(((row, len(row[0])) for row in self._rows(seen)), CHUNK_ROWS):
                 lines, cells, problems = map(list, zip(*rows, strict=True)) if rows else ([], [], [])
                 yield Chunk(cells, problems, lines)
-        # A record may lack the column; the whole file may not.
-        require(self.path, self.column, list(seen), OPTION)
+        # Single records may lack the column; the whole file may not.
+        require_column(self.path, self.column, list(seen), OPTION)
 
     def _rows(self, seen: dict[str, None]) -> Iterator[tuple[str, Any, str | None]]:
         for line, record in jsonl_records(self.path, self.encoding):
@@ -140,22 +140,22 @@ class JsonLines(OutputTable):
                 continue
             if not record.keys() <= seen.keys():
                 seen |= dict.fromkeys(record)
-                _refuse_clash(self.path, list(seen), self.names)
+                _check_no_clash(self.path, list(seen), self.names)
             yield line.strip(), record.get(self.column), None
 
-    def write(self, path: Path, chunk: Chunk, added: Columns, first: bool) -> None:
+    def write(self, path: Path, chunk: Chunk, new_columns: Columns, first: bool) -> None:
         with path.open("w", encoding="utf-8", newline="\n") as file:
-            for line, values in zip(chunk.rows, zip(*added.values(), strict=True), strict=True):
-                new = json.dumps(dict(zip(added, values, strict=True)), ensure_ascii=False)
-                beginning = line[:-1].rstrip()
-                file.write(f"{beginning}{'' if beginning == '{' else ', '}{new[1:]}\n")
+            for line, values in zip(chunk.rows, zip(*new_columns.values(), strict=True), strict=True):
+                new = json.dumps(dict(zip(new_columns, values, strict=True)), ensure_ascii=False)
+                old = line[:-1].rstrip()  # without its closing brace
+                file.write(f"{old}{'' if old == '{' else ', '}{new[1:]}\n")
 
     def join(self, path: Path, parts: Sequence[Path]) -> None:
         _concatenate(path, parts)
 
 
 class ParquetTable(OutputTable):
-    """A Parquet file; its columns are never taken apart, but for the text."""
+    """A Parquet file; its columns stay in Arrow, except for the text."""
 
     kind = "parquet"
 
@@ -163,19 +163,19 @@ class ParquetTable(OutputTable):
         self.path, self.column = path, column
         with parquet_file(path) as file:
             self.schema = file.schema_arrow
-        require(path, column, self.schema.names, OPTION)
-        _refuse_clash(path, self.schema.names, names)
+        require_column(path, column, self.schema.names, OPTION)
+        _check_no_clash(path, self.schema.names, names)
 
     def chunks(self) -> Iterator[Chunk]:
         with readable(self.path), parquet_file(self.path) as file:
             batches = ((batch, batch.nbytes) for batch in file.iter_batches(PARQUET_ROWS, use_threads=False))
-            for some in _chunked(batches, CHUNK_ROWS // PARQUET_ROWS):
-                table = pa.Table.from_batches(some, self.schema)
+            for chunk in _in_chunks(batches, CHUNK_ROWS // PARQUET_ROWS):
+                table = pa.Table.from_batches(chunk, self.schema)
                 yield Chunk(table.column(self.column).to_pylist(), [None] * len(table), table)
 
-    def write(self, path: Path, chunk: Chunk, added: Columns, first: bool) -> None:
+    def write(self, path: Path, chunk: Chunk, new_columns: Columns, first: bool) -> None:
         table = chunk.rows
-        for name, values in added.items():
+        for name, values in new_columns.items():
             table = table.append_column(name, pa.array(values, _arrow_type(name)))
         pq.write_table(table, path, compression="zstd")
 
@@ -190,17 +190,17 @@ def _arrow_type(name: str) -> pa.DataType:
     return kinds.get(name, pa.float64())
 
 
-def _chunked(things: Iterable[tuple[Any, int]], most: int) -> Iterator[list[Any]]:
-    """Collect things, each with its letters, until they are as many or as long as a chunk may be; once at least."""
+def _in_chunks(items: Iterable[tuple[Any, int]], max_items: int) -> Iterator[list[Any]]:
+    """Group items, each given with its size, into chunks that are limited by count and size; yield at least one."""
     chunk: list[Any] = []
-    characters, any_yet = 0, False
-    for thing, size in things:
-        chunk.append(thing)
-        characters += size
-        if len(chunk) == most or characters >= CHUNK_CHARACTERS:
+    total, any_yielded = 0, False
+    for item, size in items:
+        chunk.append(item)
+        total += size
+        if len(chunk) == max_items or total >= CHUNK_SIZE:
             yield chunk
-            chunk, characters, any_yet = [], 0, True
-    if chunk or not any_yet:
+            chunk, total, any_yielded = [], 0, True
+    if chunk or not any_yielded:
         yield chunk
 
 
@@ -211,6 +211,6 @@ def _concatenate(path: Path, parts: Sequence[Path]) -> None:
                 shutil.copyfileobj(opened, file, 1 << 20)
 
 
-def _refuse_clash(path: Path, there: Sequence[str], names: Sequence[str]) -> None:
-    if both := [name for name in names if name in there]:
-        raise UserError(f"{path}: has columns that would be added: {', '.join(both)}; rename them or take them out")
+def _check_no_clash(path: Path, existing: Sequence[str], names: Sequence[str]) -> None:
+    if both := [name for name in names if name in existing]:
+        raise UserError(f"{path}: has columns that would be added: {', '.join(both)}; rename or remove them")

@@ -1,11 +1,10 @@
-"""Turn a review into the words that carry its meaning, separated by single spaces."""
+"""Reduce a review to the words that carry its meaning, separated by single spaces."""
 
 import html
 import re
 import sys
 import unicodedata
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -17,13 +16,13 @@ ELONGATION = re.compile(r"([^\W\d])\1{2,}")
 APOSTROPHES = str.maketrans(dict.fromkeys("\u2019\u2018\u02bc\u00b4", "'"))
 ENGLISH_ENDING = re.compile(r"(?:'(?:s|m|re|ve|ll|d))+$")
 REMEMBERED = 100_000
-"""Words in a memory; with the next it is emptied, so that ten million reviews need no more than a hundred thousand."""
+"""Entries of a cache. A full cache is emptied, so memory does not grow with the number of reviews."""
 LONGEST_REMEMBERED = 50
-"""Letters of a word that is remembered."""
+"""Longest text, in characters, that is cached."""
 
 
 class StopWords(NamedTuple):
-    """Words of a language in lower case: those that carry no meaning, and those that a rating still hangs on."""
+    """Words of a language in lower case: words without meaning, and those of them that still affect the rating."""
 
     stop: frozenset[str]
     kept: frozenset[str]
@@ -32,18 +31,21 @@ class StopWords(NamedTuple):
 def make_cleaner(language: Language, settings: Clean, words: StopWords) -> Callable[[str], str]:
     """Build the function that cleans one text.
 
-    Each distinct word is squeezed, looked up among the stop words and stemmed once; from then on it costs a look-up,
-    and so does whatever stands between two spaces. Cleaning what is clean changes nothing: a word goes through again
-    until it stays the same.
+    Each distinct word, and each distinct chunk between two spaces, is processed once and looked up after that.
+    Cleaning is idempotent: a word is processed again until it no longer changes.
     """
-    kept_words = _CachedWords(language, settings, words)
+    clean_word = _WordCleaner(language, settings, words)
+
+    def clean_fully(word: str) -> str:
+        cleaned = clean_word(word)
+        return cleaned if cleaned == word else cached_words[cleaned]
+
+    cached_words = _Cache(clean_fully)
     word = r"[^\W_]+(?:'[^\W_]+)*" if language == "english" else r"[^\W_]+"
     marks = [r"!+", r"\?+"] if settings.keep_marks else []
     emoji = [EMOJI] if settings.keep_emoji else []
     tokens = re.compile("|".join([word, *marks, *emoji]))
-    kept_chunks = _CachedChunks(
-        lambda chunk: " ".join(filter(None, map(kept_words.__getitem__, tokens.findall(chunk))))
-    )
+    cached_chunks = _Cache(lambda chunk: " ".join(filter(None, map(cached_words.__getitem__, tokens.findall(chunk)))))
 
     def clean(text: str) -> str:
         if settings.remove_markup and "&" in text:
@@ -55,44 +57,37 @@ def make_cleaner(language: Language, settings: Clean, words: StopWords) -> Calla
         text = text.lower()
         if settings.remove_markup and ("<" in text or "@" in text or "://" in text or "www." in text):
             text = MARKUP.sub(" ", text)
-        return " ".join(filter(None, map(kept_chunks.__getitem__, text.split())))
+        return " ".join(filter(None, map(cached_chunks.__getitem__, text.split())))
 
     return clean
 
 
 @lru_cache(maxsize=1)
 def cached_cleaner(language: Language, settings: Clean, words: StopWords) -> Callable[[str], str]:
-    """Build a cleaner, or give the last one again: files that one process cleans share what it remembers."""
+    """Build a cleaner, or return the last one, so that all files cleaned by one process share its caches."""
     return make_cleaner(language, settings, words)
 
 
-class _Memory(dict[str, str]):
-    """What was found for short texts, filled as they turn up; emptied when it is full."""
+class _Cache(dict[str, str]):
+    """The results of a function for short texts, computed at the first look-up; emptied when full."""
 
-    def remember(self, text: str, found: str) -> str:
+    def __init__(self, function: Callable[[str], str]) -> None:
+        super().__init__()
+        self._function = function
+
+    def __missing__(self, text: str) -> str:
+        result = self._function(text)
         if len(self) >= REMEMBERED:
             self.clear()
         if len(text) <= LONGEST_REMEMBERED:
-            self[text] = found
-        return found
+            self[text] = result
+        return result
 
 
-class _CachedChunks(_Memory):
-    """From what stands between two spaces to what is kept of it."""
-
-    def __init__(self, keep: Callable[[str], str]) -> None:
-        super().__init__()
-        self._keep = keep
-
-    def __missing__(self, chunk: str) -> str:
-        return self.remember(chunk, self._keep(chunk))
-
-
-class _CachedWords(_Memory):
-    """From a word as written to the word as kept, '' for one that goes."""
+class _WordCleaner:
+    """Shorten, drop or stem a word; the result is '' if the word is dropped."""
 
     def __init__(self, language: Language, settings: Clean, words: StopWords) -> None:
-        super().__init__()
         self._stem = _stemmer(language, settings.stemmer)
         self._squeeze = settings.squeeze_elongation
         self._drop_negations = settings.remove_stop_words and not settings.keep_negations
@@ -100,14 +95,9 @@ class _CachedWords(_Memory):
         self._stop: frozenset[str] = frozenset()
         if settings.remove_stop_words:
             kept = words.kept if settings.keep_negations else frozenset()
-            self._stop = words.stop - kept - {self._last_stem(word) for word in kept}
+            self._stop = words.stop - kept - {self._stem_fully(word) for word in kept}
 
-    def __missing__(self, word: str) -> str:
-        kept = self._keep_once(word)
-        # Until it stays the same; forms of a word share the way.
-        return self.remember(word, kept if kept == word else self[kept])
-
-    def _keep_once(self, word: str) -> str:
+    def __call__(self, word: str) -> str:
         if word[:1] in ("", "!", "?"):
             return word[:1]
         if self._squeeze and ELONGATION.search(word):
@@ -118,7 +108,7 @@ class _CachedWords(_Memory):
             return "" if self._drop_negations else word
         return "" if word in self._stop else self._stem(word).strip("'")
 
-    def _last_stem(self, word: str) -> str:
+    def _stem_fully(self, word: str) -> str:
         while (stem := self._stem(word)) != word:
             word = stem
         return word
@@ -127,22 +117,16 @@ class _CachedWords(_Memory):
 def _stemmer(language: Language, name: str) -> Callable[[str], str]:
     if name == "none":
         return str
-    with _unseen("pandas", "scipy", "sklearn"):
+    # NLTK imports these if it can (2 s, 100 MB), but no stemmer uses them; None makes them look as if not installed.
+    hidden = {"pandas", "scipy", "sklearn"} - sys.modules.keys()
+    sys.modules.update(dict.fromkeys(hidden))  # type: ignore[arg-type]
+    try:
         from nltk.stem.porter import PorterStemmer
         from nltk.stem.snowball import SnowballStemmer
+    finally:
+        for package in hidden:
+            del sys.modules[package]
     if name == "porter" and language == "english":
         porter = PorterStemmer()
         return lambda word: porter.stem(word, to_lowercase=False)
     return SnowballStemmer(language).stem
-
-
-@contextmanager
-def _unseen(*packages: str) -> Iterator[None]:
-    """Make packages look as if they were not installed: NLTK imports them if it can (2 s, 100 MB); no stemmer does."""
-    hidden = [name for name in packages if name not in sys.modules]
-    sys.modules.update(dict.fromkeys(hidden))  # type: ignore[arg-type]
-    try:
-        yield
-    finally:
-        for name in hidden:
-            del sys.modules[name]

@@ -1,12 +1,12 @@
-"""Which words carry no meaning in a review, by language."""
+"""The words of each language that carry no meaning in a review."""
 
 from stop_words import get_stop_words
 
 from src.core.params import Language
 from src.text.cleaning import StopWords
 
-# What the lists of stop words hold and a rating still hangs on: negations, contrasts (also between then and now),
-# intensifiers, and words of judgement.
+# Words of the stop-word lists that still affect the rating: negations, contrasts (also between past and present),
+# intensifiers, and words that judge.
 KEPT: dict[Language, frozenset[str]] = {
     "english": frozenset(
         """
@@ -49,12 +49,13 @@ KEPT: dict[Language, frozenset[str]] = {
 
 
 def find_stop_words(language: Language) -> StopWords:
-    """Stop words of a language, scikit-learn's for English and the stop-words package's for others, and those of KEPT.
+    """Return the stop words of a language and its words in KEPT.
 
-    The English list of stop-words is not used: it holds good, great, best and useless.
+    The list comes from scikit-learn for English, else from the package stop-words, whose English list contains good,
+    great, best and useless.
     """
     if language != "english":
         return StopWords(frozenset(get_stop_words(language)), KEPT[language])
-    from sklearn.feature_extraction.text import ENGLISH_STOP_WORDS  # half a second
+    from sklearn.feature_extraction.text import ENGLISH_STOP_WORDS  # takes half a second
 
     return StopWords(ENGLISH_STOP_WORDS, KEPT[language])

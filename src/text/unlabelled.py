@@ -1,4 +1,4 @@
-"""More reviews to pre-train on, rated or not."""
+"""More reviews for pre-training, with or without ratings."""
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
@@ -18,12 +18,12 @@ def encode_unlabelled(
     ids: Mapping[str, int],
     max_length: int,
 ) -> tuple[EncodedReviews, Counter[str]]:
-    """Encode the texts that are not `known`: neither in a split, so that none is tested on, nor seen before.
+    """Encode the texts that are not `known`, so that no text of a split and no duplicate is used.
 
-    known: what text_digest gives for the texts of all splits; the texts used are added. ids: the id of each word of the
-    vocabulary. Returns the reviews, whose labels say nothing, and how many rows were used or left out, by the reason.
+    known: the text_digest of every text in the splits; the texts used here are added. ids: the id of each word of the
+    vocabulary. Returns the reviews, with meaningless labels, and the number of rows used or skipped, by reason.
     """
-    found, counts = [np.zeros(0, np.int32)], Counter[str]()
+    encoded, counts = [np.zeros(0, np.int32)], Counter[str]()
     for row in rows:
         text = None if row.problem else read_text(row.text)
         words = clean(text).split()[:max_length] if text else []
@@ -32,13 +32,13 @@ def encode_unlabelled(
         counts[reason] += 1
         if reason == "used":
             known.add(key)
-            found.append(np.array([ids.get(word, UNKNOWN) for word in words], np.int32))
-    lengths = [len(review) for review in found]
-    return EncodedReviews(np.concatenate(found), np.cumsum(lengths), np.zeros(len(found) - 1, np.int64)), counts
+            encoded.append(np.array([ids.get(word, UNKNOWN) for word in words], np.int32))
+    lengths = [len(review) for review in encoded]
+    return EncodedReviews(np.concatenate(encoded), np.cumsum(lengths), np.zeros(len(encoded) - 1, np.int64)), counts
 
 
 def concatenate(first: EncodedReviews, second: EncodedReviews) -> EncodedReviews:
-    """The reviews of both; the first as they are, maybe on disk, where there is nothing to add."""
+    """Join two sets of reviews; if the second is empty, return the first itself, which may be memory-mapped."""
     if not len(second.labels):
         return first
     return EncodedReviews(

@@ -1,4 +1,4 @@
-"""The archive for TorchServe: the same bytes each time; where TorchServe and Java are there, the stars of evaluate."""
+"""The TorchServe archive: the same bytes each time, and evaluate's predictions if TorchServe and Java are installed."""
 
 import json
 import os
@@ -36,7 +36,7 @@ def test_the_same_model_makes_the_same_bytes(project, archive, tmp_path):
 
 
 @pytest.mark.skipif(not (shutil.which("java") and shutil.which("torchserve")), reason="TorchServe or Java is missing")
-def test_torchserve_says_the_stars_of_evaluate(project, archive, tmp_path):
+def test_torchserve_predicts_the_same_as_evaluate(project, archive, tmp_path):
     texts = pd.read_parquet(project.path / "data/evaluate/predictions.parquet").head(20)
     addresses = dict(
         zip(("inference", "management", "metrics"), map("http://127.0.0.1:{}".format, free_ports(3)), strict=True)
@@ -48,26 +48,26 @@ def test_torchserve_says_the_stars_of_evaluate(project, archive, tmp_path):
     with (tmp_path / "log").open("w") as log:
         server = subprocess.Popen(command, cwd=tmp_path, stdout=log, stderr=log, start_new_session=True)
     try:
-        found = [ask(f"{addresses['inference']}/predictions/stars", text) for text in texts.text]
+        predictions = [ask(f"{addresses['inference']}/predictions/stars", text) for text in texts.text]
     finally:
         os.killpg(server.pid, signal.SIGTERM)
         server.wait()
-    assert [rating["predicted"] for rating in found] == texts.predicted.tolist()
+    assert [prediction["predicted"] for prediction in predictions] == texts.predicted.tolist()
 
 
 def free_ports(count):
-    doors = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    ports = [door.getsockname()[1] for door in doors]
-    for door in doors:
-        door.close()
+    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
+    ports = [sock.getsockname()[1] for sock in sockets]
+    for sock in sockets:
+        sock.close()
     return ports
 
 
 def ask(address, text):
-    """TorchServe starts its workers one after the other, for a minute on a busy machine."""
-    until = time.monotonic() + 120
-    while time.monotonic() < until:
-        with suppress(URLError), urlopen(Request(address, text.encode(), {"Content-Type": "text/plain"})) as answer:
-            return json.load(answer)
+    """Retry while TorchServe starts its workers, which takes up to a minute on a busy machine."""
+    deadline = time.monotonic() + 120
+    while time.monotonic() < deadline:
+        with suppress(URLError), urlopen(Request(address, text.encode(), {"Content-Type": "text/plain"})) as response:
+            return json.load(response)
         time.sleep(0.5)
     raise TimeoutError(address)

@@ -1,4 +1,4 @@
-"""The command that scores a table: every row comes out, unchanged, and the stars are those of evaluate."""
+"""The command predict: it keeps every row as it is and predicts the same ratings as evaluate."""
 
 import csv
 import gzip
@@ -27,13 +27,11 @@ ADDED = ["predicted", *STARS, "expected", "reason"]
 
 
 def command(project, *arguments, chunk=None):
-    """The command, with as few rows in a chunk as asked for."""
+    """The command line; `chunk` sets the rows per chunk."""
     model = ["--model", project.path / "models/export"]
     if chunk is None:
         return [sys.executable, "-m", "commands.predict", *arguments, *model]
-    program = (
-        f"import src.tables.writers; src.tables.writers.CHUNK = {chunk}; from commands.predict import *; run(main)"
-    )
+    program = f"from src.tables import writers; writers.CHUNK_ROWS = {chunk}; from commands.predict import *; run(main)"
     return [sys.executable, "-c", program, *arguments, *model]
 
 
@@ -50,7 +48,7 @@ def evaluated(project):
     return pd.read_parquet(project.path / "data/evaluate/predictions.parquet")
 
 
-def check_stars(scored, evaluated):
+def check_predictions(scored, evaluated):
     assert scored.predicted.tolist() == evaluated.predicted.tolist()
     np.testing.assert_allclose(scored[STARS], evaluated[STARS], rtol=0, atol=1e-5)
     np.testing.assert_allclose(scored.expected, evaluated[STARS] @ [1, 2, 3, 4, 5], rtol=0, atol=1e-4)
@@ -58,7 +56,7 @@ def check_stars(scored, evaluated):
 
 
 @pytest.mark.parametrize("ending", ["csv", "tsv", "jsonl", "parquet", "csv.gz"])
-def test_the_stars_are_those_of_evaluate_in_every_format(project, evaluated, tmp_path, ending):
+def test_every_format_gets_the_predictions_of_evaluate(project, evaluated, tmp_path, ending):
     table = evaluated[["row", "text"]].rename(columns={"text": "content"})
     source, target = tmp_path / f"in.{ending}", tmp_path / f"out.{ending.removesuffix('.gz')}"
     if ending == "parquet":
@@ -67,17 +65,17 @@ def test_the_stars_are_those_of_evaluate_in_every_format(project, evaluated, tmp
         table.to_json(source, orient="records", lines=True)
     else:
         table.to_csv(source, index=False, sep="\t" if ending == "tsv" else ",")
-    said = predict(project, source, "--output", target, chunk=70)
-    assert said == f"predict: {len(table)} rows: {len(table)} scored\n"
+    printed = predict(project, source, "--output", target, chunk=70)
+    assert printed == f"predict: {len(table)} rows: {len(table)} scored\n"
     readers = {"parquet": pd.read_parquet, "jsonl": lambda path: pd.read_json(path, lines=True)}
     scored = readers.get(ending, lambda path: pd.read_csv(path, sep=None, engine="python"))(target)
     pd.testing.assert_frame_equal(scored[["row", "content"]], table)
     assert list(scored) == ["row", "content", *ADDED]
-    check_stars(scored, evaluated)
+    check_predictions(scored, evaluated)
     assert sorted(path.name for path in tmp_path.iterdir()) == sorted([source.name, target.name])
 
 
-def test_every_row_of_a_hard_csv_comes_out_as_it_was(project, tmp_path):
+def test_every_row_of_a_difficult_csv_is_kept(project, tmp_path):
     rows = [
         ["great app", "1", "a,b"],
         ['two\nlines\r\nand "quotes"', "", "=1+1"],
@@ -91,8 +89,8 @@ def test_every_row_of_a_hard_csv_comes_out_as_it_was(project, tmp_path):
         writer = csv.writer(file, delimiter=";", quoting=csv.QUOTE_ALL)
         writer.writerows([["content", "id", "note"], *rows])
         file.write('too;many;fields;here\r\n\r\nfew\r\n"whole row;7;in quotes"\r\n')
-    said = predict(project, tmp_path / "in.csv", "--output", tmp_path / "out.csv", chunk=3)
-    assert said == "predict: 10 rows: 6 scored; not scored: no text: 2, wrong number of fields: 2\n"
+    printed = predict(project, tmp_path / "in.csv", "--output", tmp_path / "out.csv", chunk=3)
+    assert printed == "predict: 10 rows: 6 scored, 4 not scored (no text: 2, wrong number of fields: 2)\n"
     with (tmp_path / "out.csv").open(encoding="utf-8", newline="") as file:
         header, *scored = csv.reader(file, delimiter=";")
     assert header == ["content", "id", "note", *ADDED]
@@ -104,7 +102,7 @@ def test_every_row_of_a_hard_csv_comes_out_as_it_was(project, tmp_path):
     assert all((row[3] != "") == (row[10] == "") for row in scored)
 
 
-def test_json_lines_keep_their_letters(project, tmp_path):
+def test_json_lines_keep_their_characters(project, tmp_path):
     lines = [
         '{"content": "great app", "n": 1.0, "big": 123456789012345678901234567890, "s": "\\ud800"}',
         '  {"a":{"b":[1,2]},"content":"bad"}  ',
@@ -125,7 +123,7 @@ def test_json_lines_keep_their_letters(project, tmp_path):
     assert records[1]["a"] == {"b": [1, 2]}
     assert [record.get("line") for record in records] == [None] * 3 + ["no json", '["a", "list"]'] + [None] * 3
     assert [record["reason"] for record in records] == [
-        *(None, None, "no text", "not a JSON object", "not a JSON object", "no text", "text is not text", None)
+        *(None, None, "no text", "not a JSON object", "not a JSON object", "no text", "text is not a string", None)
     ]
     assert [record["predicted"] is None for record in records] == [record["reason"] is not None for record in records]
 
@@ -147,19 +145,19 @@ def test_parquet_keeps_its_types(project, tmp_path):
     assert scored.schema.names == [*table.column_names, *ADDED]
     assert scored.schema.metadata[b"owner"] == b"me"
     assert scored.column("reason").to_pylist() == [None, "no text", None] * 50
-    assert [found is None for found in scored.column("predicted").to_pylist()] == [False, True, False] * 50
+    assert [value is None for value in scored.column("predicted").to_pylist()] == [False, True, False] * 50
 
 
 @pytest.mark.parametrize("kind", ["csv", "jsonl", "parquet"])
-def test_from_a_pipe_into_a_pipe(project, kind):
+def test_input_and_output_can_be_pipes(project, kind):
     table = pd.DataFrame({"content": ["great app", "bad app"], "id": [1, 2]})
-    given = {
+    content = {
         "csv": lambda: table.to_csv(index=False).encode(),
         "jsonl": lambda: table.to_json(orient="records", lines=True).encode(),
         "parquet": table.to_parquet,
     }[kind]()
     arguments = ["-", "--format", kind, "--output", "-"]
-    done = subprocess.run(command(project, *arguments), cwd=ROOT, input=given, capture_output=True, check=True)
+    done = subprocess.run(command(project, *arguments), cwd=ROOT, input=content, capture_output=True, check=True)
     reader = {"csv": pd.read_csv, "jsonl": lambda file: pd.read_json(file, lines=True), "parquet": pd.read_parquet}
     scored = reader[kind](io.BytesIO(done.stdout))
     assert scored[["content", "id"]].to_numpy().tolist() == table.to_numpy().tolist()
@@ -167,7 +165,7 @@ def test_from_a_pipe_into_a_pipe(project, kind):
     assert done.stderr == b"predict: 2 rows: 2 scored\n"
 
 
-def test_no_row_is_no_problem_and_words_are_named(project, tmp_path):
+def test_a_table_without_rows_and_word_effects(project, tmp_path):
     (tmp_path / "in.csv").write_text("id,review\n", encoding="utf-8")
     arguments = (tmp_path / "in.csv", "--output", tmp_path / "out.csv", "--text-column", "review", "--explain")
     predict(project, *arguments)
@@ -182,15 +180,15 @@ def test_no_row_is_no_problem_and_words_are_named(project, tmp_path):
 GOOD = "content,id\ngreat app,1\n"
 BAD = {
     "no such file": ({}, ["nowhere.csv"], "nowhere.csv: no such file"),
-    "an empty folder": ({}, ["."], "no file in it"),
-    "a folder of itself": ({"a.csv": GOOD}, [".", "--output", "."], "name one that is empty or not there"),
+    "an empty folder": ({}, ["."], "no files in this folder"),
+    "a folder of itself": ({"a.csv": GOOD}, [".", "--output", "."], "name an empty or a new one"),
     "an unknown kind in a folder": ({"a.csv": GOOD, "b.xlsx": GOOD}, ["."], "b.xlsx: unknown kind of file"),
-    "twice a name in a folder": ({"a.csv": GOOD, "a.csv.gz": ""}, ["."], "a.csv: two files of the input"),
+    "twice a name in a folder": ({"a.csv": GOOD, "a.csv.gz": ""}, ["."], "a.csv: two input files"),
     "unknown kind": ({"a.xlsx": GOOD}, ["a.xlsx"], "a.xlsx: unknown kind of file .*set --format"),
     "no such column": (
         {"a.csv": "contents,id\n"},
         ["a.csv"],
-        "no column content .--text-column.*nearest to it: c",
+        "no column content .--text-column.*did you mean contents",
     ),
     "scored already": ({"a.csv": "content,p1\n"}, ["a.csv"], "a.csv: has columns that would be added: p1"),
     "scored lines": ({"a.jsonl": '{"content": "a", "reason": 1}\n'}, ["a.jsonl"], "would be added: reason"),
@@ -198,45 +196,45 @@ BAD = {
     "an open quote": ({"a.csv": GOOD + '"never closed,1\n'}, ["a.csv"], "line 3: a quote is opened"),
     "no parquet": ({"a.parquet": GOOD}, ["a.parquet"], "a.parquet: cannot be read"),
     "unknown encoding": ({"a.csv": GOOD}, ["a.csv", "--encoding", "utf-9"], "utf-9: unknown encoding"),
-    "other kind": ({"a.csv": GOOD}, ["a.csv", "--output", "o.jsonl"], "o.jsonl: the output is csv, as the input is"),
-    "a folder as output": ({"a.csv": GOOD}, ["a.csv", "--output", "."], "the output is csv"),
-    "a file as output": ({"a.csv": GOOD}, [".", "--output", "a.csv"], "a.csv: the output is a folder, as the input is"),
-    "no model": ({"a.csv": GOOD}, ["a.csv", "--model", "."], "export.json: no such file; dvc repro export"),
+    "other kind": ({"a.csv": GOOD}, ["a.csv", "--output", "o.jsonl"], "o.jsonl: the output must be a csv file"),
+    "a folder as output": ({"a.csv": GOOD}, ["a.csv", "--output", "."], "the output must be a csv file"),
+    "a file as output": ({"a.csv": GOOD}, [".", "--output", "a.csv"], "a.csv: the output must be a folder"),
+    "no model": ({"a.csv": GOOD}, ["a.csv", "--model", "."], "export.json: no such file; run dvc repro export"),
 }
 
 
 @pytest.mark.parametrize("name", BAD)
-def test_bad_input_is_one_line_and_leaves_nothing(project, tmp_path, monkeypatch, capsys, name):
+def test_an_error_is_one_line_and_leaves_no_file(project, tmp_path, monkeypatch, capsys, name):
     from commands.predict import main
     from src.core.errors import run
 
-    files, arguments, says = BAD[name]
+    files, arguments, message = BAD[name]
     monkeypatch.chdir(tmp_path)
     for file, content in files.items():
         (tmp_path / file).write_text(content, encoding="utf-8")
     defaults = ["--model", str(project.path / "models/export"), "--output", f"o{Path(arguments[0]).suffix}"]
     monkeypatch.setattr(sys, "argv", ["predict", *defaults, *arguments])
-    with pytest.raises(SystemExit, match=says) as ended:
+    with pytest.raises(SystemExit, match=message) as error:
         run(main)
-    assert str(ended.value.code).startswith("error: ")
+    assert str(error.value.code).startswith("error: ")
     assert {path.name for path in tmp_path.iterdir()} == set(files)
 
 
-def test_a_full_disk_is_one_line_and_leaves_nothing(project, tmp_path):
-    """A limit on the size of files stands for a full disk."""
+def test_a_full_disk_is_one_line_and_leaves_no_file(project, tmp_path):
+    """A limit on the file size simulates a full disk."""
     import resource
 
     (tmp_path / "in.csv").write_text(GOOD + "great app,2\n" * 5000, encoding="utf-8")
     limit = lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))  # noqa: E731
-    said = predict(project, tmp_path / "in.csv", "--output", tmp_path / "o.csv", ok=False, preexec_fn=limit)
-    assert said.startswith("error: ")
-    assert said.count("\n") == 1
+    printed = predict(project, tmp_path / "in.csv", "--output", tmp_path / "o.csv", ok=False, preexec_fn=limit)
+    assert printed.startswith("error: ")
+    assert printed.count("\n") == 1
     assert [path.name for path in tmp_path.iterdir()] == ["in.csv"]
 
 
 @pytest.fixture
 def table(tmp_path):
-    """Five thousand rows: with a hundred in a chunk, fifty parts."""
+    """5,000 rows: 50 parts with 100 rows per chunk."""
     words = "great app bad crash but not very slow nice sync login update ! 😀".split()
     choose = random.Random(1)
     with (tmp_path / "in.csv").open("w", encoding="utf-8", newline="") as file:
@@ -246,11 +244,11 @@ def table(tmp_path):
     return tmp_path / "in.csv"
 
 
-def test_killed_at_any_moment_it_goes_on_to_the_same_bytes(project, table):
+def test_a_killed_run_continues_to_the_same_bytes(project, table):
     arguments = [table, "--output", table.with_name("out.csv")]
     started = time.monotonic()
     predict(project, *arguments, chunk=100)
-    whole = time.monotonic() - started
+    duration = time.monotonic() - started
     expected = (table.with_name("out.csv")).read_bytes()
     table.with_name("out.csv").unlink()
     kept = []
@@ -259,7 +257,7 @@ def test_killed_at_any_moment_it_goes_on_to_the_same_bytes(project, table):
             command(project, *arguments, "--resume", chunk=100), cwd=ROOT, stdout=subprocess.DEVNULL
         )
         try:
-            process.wait(timeout=random.Random(seed).uniform(0.3 * whole, whole))
+            process.wait(timeout=random.Random(seed).uniform(0.3 * duration, duration))
         except subprocess.TimeoutExpired:
             process.send_signal(signal.SIGKILL)
             process.wait()
@@ -274,25 +272,25 @@ def test_killed_at_any_moment_it_goes_on_to_the_same_bytes(project, table):
 INTERRUPTED = """
 import os, signal
 from itertools import count
-from src.tables import writers as scored_tables
+from src.tables import writers
 from commands.predict import *
 
-signal.signal(signal.SIGINT, signal.default_int_handler)  # which a shell's background job ignores
-scored_tables.CHUNK = 100
-written, write = count(), scored_tables.CsvTable.write
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a background job of a shell ignores it
+writers.CHUNK_ROWS = 100
+written, write = count(), writers.CsvTable.write
 
-def write_two(*given, **more):
+def write_two(*args, **kwargs):
     if next(written) == 2:
         os.kill(os.getpid(), signal.SIGINT)
-    write(*given, **more)
+    write(*args, **kwargs)
 
-scored_tables.CsvTable.write = write_two
+writers.CsvTable.write = write_two
 run(main)
 """
 
 
 def interrupted(project, table):
-    """The folder of a run that was interrupted when it had two parts."""
+    """Interrupt a run after two parts and return its folder."""
     command = [sys.executable, "-c", INTERRUPTED, table, "--output", table.with_name("out.csv")]
     command += ["--model", project.path / "models/export"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, check=False)
@@ -302,7 +300,7 @@ def interrupted(project, table):
     return folder
 
 
-def test_parts_of_the_same_work_are_used_and_of_other_work_are_not(project, table):
+def test_only_parts_of_the_same_work_are_used_again(project, table):
     output = table.with_name("out.csv")
     first = interrupted(project, table) / "00000000.part"
     first.write_bytes(first.read_bytes() + b"used again\n")
@@ -318,13 +316,13 @@ def test_parts_of_the_same_work_are_used_and_of_other_work_are_not(project, tabl
         assert output.read_bytes().count(b"\n") == table.read_bytes().count(b"\n")
 
 
-def test_two_do_not_write_one_file(project, table):
+def test_two_processes_cannot_write_the_same_file(project, table):
     with FileLock(table.with_name(".out.csv.lock")):
-        said = predict(project, table, "--output", table.with_name("out.csv"), ok=False)
-    assert "out.csv: another process is writing it" in said
+        printed = predict(project, table, "--output", table.with_name("out.csv"), ok=False)
+    assert "out.csv: another process is writing it" in printed
 
 
-def test_a_gzip_that_ends_too_early_is_said_before_the_work(project, tmp_path):
+def test_a_truncated_gzip_is_reported_before_the_work_starts(project, tmp_path):
     (tmp_path / "in.csv.gz").write_bytes(gzip.compress(GOOD.encode() * 1000)[:-10])
-    said = predict(project, tmp_path / "in.csv.gz", "--output", tmp_path / "out.csv", ok=False)
-    assert "is it complete, and what its name says?" in said
+    printed = predict(project, tmp_path / "in.csv.gz", "--output", tmp_path / "out.csv", ok=False)
+    assert "is it complete, and its extension correct?" in printed

@@ -187,7 +187,7 @@ def test_a_file_that_changed_since_it_was_looked_at_is_refused(make_params, tmp_
     found, state, rows, counts = prepare.scan_file(work, (0, str(path)))
     prepare.save(scratch / "counts.npy", np.array([counts]))
     prepare.resolve_bucket(work, 0)
-    part = prepare.Part(0, found, state, 0, rows)
+    part = prepare.TableFile(0, found, state, 0, rows)
     assert prepare.write_file(work, part).summary()["rows"]["used"] == 1
     with path.open("a", encoding="utf-8") as file:
         file.write("bad,1\n")
@@ -273,7 +273,7 @@ def refuse(number):
 
 def test_what_goes_wrong_is_one_clear_line(monkeypatch):
     monkeypatch.chdir(ROOT)
-    monkeypatch.setattr(executor_module, "PATIENCE", 2)
+    monkeypatch.setattr(executor_module, "CONNECT_TIMEOUT", 2)
     with pytest.raises(UserError, match="no Dask scheduler with workers answers"):  # noqa: SIM117
         with open_executor(settings(f"tcp://127.0.0.1:{free_port()}")):
             pass
@@ -291,7 +291,7 @@ def test_what_goes_wrong_is_one_clear_line(monkeypatch):
 
 def score(project, *arguments):
     """The command that scores a table, with a few rows in a chunk."""
-    program = "import src.tables.writers; src.tables.writers.CHUNK = 20; from commands.predict import *; run(main)"
+    program = "import src.tables.writers; src.tables.writers.CHUNK_ROWS = 20; from commands.predict import *; run(main)"
     return [sys.executable, "-c", program, *arguments, "--model", project.path / "models/export"]
 
 

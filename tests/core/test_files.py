@@ -4,7 +4,7 @@ from src.core.files import atomic_write, read_json, write_json
 from src.core.seeds import seed_for
 
 
-def test_what_fails_leaves_the_old_file_and_nothing_beside_it(tmp_path):
+def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path):
     path = tmp_path / "numbers.txt"
     path.write_text("old", encoding="utf-8")
 
@@ -37,7 +37,7 @@ def test_json_has_stable_bytes_and_no_nan(tmp_path):
         write_json(path, float("nan"))
 
 
-def test_each_purpose_has_a_seed_of_its_own():
+def test_each_purpose_has_its_own_seed():
     seeds = {seed_for(base, *purpose) for base in (0, 1) for purpose in (("order", 1), ("order", 2), ("weights",))}
     assert len(seeds) == 6
     assert all(0 <= seed < 2**32 for seed in seeds)

@@ -14,7 +14,7 @@ from src.evaluation.charts import BOTTOM, HEIGHT, LEFT, RIGHT, TOP, WIDTH, make_
         (-1, 1, [-1, -0.5, 0, 0.5, 1]),
     ],
 )
-def test_ticks_are_round_numbers_between_the_ends(low, high, ticks):
+def test_ticks_are_round_numbers_within_the_range(low, high, ticks):
     assert make_ticks(low, high) == ticks
 
 
@@ -28,17 +28,17 @@ points = st.lists(st.tuples(numbers, numbers), min_size=1, max_size=9)
 
 
 @given(st.lists(points, min_size=1, max_size=3))
-def test_everything_lies_between_the_axes(lines):
+def test_all_points_and_ticks_are_within_the_axes(lines):
     chart = make_chart(lines)
     for x, y in [point for line in chart.lines for point in line]:
         assert LEFT <= x <= WIDTH - RIGHT
         assert TOP <= y <= HEIGHT - BOTTOM
-    assert all(LEFT <= place <= WIDTH - RIGHT for place, _ in chart.x_ticks)
+    assert all(LEFT <= position <= WIDTH - RIGHT for position, _ in chart.x_ticks)
     assert all(TOP <= place <= HEIGHT - BOTTOM for place, _ in chart.y_ticks)
     assert len(chart.x_ticks) <= 8
 
 
-def test_a_point_lies_where_it_should_by_hand():
+def test_the_position_of_a_point_by_hand():
     chart = make_chart([[(0, 0), (1, 1)], [(0.5, 0.25)]])
     middle = LEFT + (WIDTH - LEFT - RIGHT) / 2
     assert chart.lines[1] == [(middle, HEIGHT - BOTTOM - (HEIGHT - TOP - BOTTOM) / 4)]

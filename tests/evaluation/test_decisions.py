@@ -22,21 +22,21 @@ def test_each_rule_by_hand(rule, chosen):
     assert decide(np.array([[0.30, 0.05, 0.10, 0.20, 0.35]]), rule, PRIOR).tolist() == [chosen]
 
 
-def test_a_class_that_never_occurred_is_not_said_for_its_rarity():
+def test_balanced_never_predicts_a_class_that_never_occurred():
     assert decide(np.array([[1e-6, 1 - 1e-6]]), "balanced", np.array([0.0, 1.0])).tolist() == [1]
 
 
 @given(st.integers(0, 10**6))
-def test_least_distance_has_the_smallest_expected_error(seed):
-    """Where the truth is drawn from the probabilities, no other rule has a smaller mean distance."""
+def test_the_posterior_median_has_the_smallest_expected_distance(seed):
+    """If labels are drawn from the probabilities, no other rule has a smaller mean distance."""
     probabilities = np.random.default_rng(seed).dirichlet(np.full(5, 0.5), 20)
-    place = np.arange(5)
-    distance = probabilities @ np.abs(place[:, None] - place)
+    classes = np.arange(5)
+    distance = probabilities @ np.abs(classes[:, None] - classes)
     chosen = decide(probabilities, "posterior_median", PRIOR)
     np.testing.assert_allclose(distance[np.arange(20), chosen], distance.min(axis=1))
 
 
-def test_the_table_shows_what_each_rule_is_for():
+def test_each_rule_is_best_by_its_own_metric():
     random = np.random.default_rng(1)
     probabilities = random.dirichlet(5 * PRIOR, 4000)
     labels = np.array([random.choice(5, p=row) for row in probabilities])

@@ -43,12 +43,12 @@ def test_every_metric_agrees_with_scikit_learn(reviews, seed):
 
 def test_kappa_by_hand():
     counts = np.array([[2, 0, 0], [0, 0, 0], [1, 0, 1]])
-    # Observed: one review two stars off, 4. By chance: 2 * 1 / 4 + 2 * 3 / 4 reviews two stars off, 2 * 4 = 8.
+    # Observed: one review is off by two stars, 1 * 4. By chance: 2 * 1 / 4 + 2 * 3 / 4 = 2 reviews are, 2 * 4 = 8.
     assert quadratic_weighted_kappa(counts) == pytest.approx(1 - 4 / 8)
     assert quadratic_weighted_kappa(np.diag([4, 0, 0])) == 0
 
 
-def test_a_class_that_neither_occurs_nor_is_predicted_does_not_count():
+def test_macro_f1_ignores_classes_that_neither_occur_nor_are_predicted():
     assert macro_f1(np.array([[1, 1, 0], [0, 2, 0], [0, 0, 0]])) == pytest.approx((2 / 3 + 4 / 5) / 2)
 
 
@@ -62,21 +62,21 @@ def test_calibration_by_hand():
     assert expected_calibration_error(result, bins=5) == pytest.approx((0.4 + 3 * (2.8 / 3 - 2 / 3)) / 4)
 
 
-def test_an_impossible_class_that_occurs_costs_much_and_not_infinity():
+def test_the_loss_of_probability_0_is_large_but_finite():
     result = prediction_result(np.array([[1.0, 0.0]]), np.array([1]))
     assert 700 < result.loss[0] < 800
 
 
-def test_intervals_cover_the_truth_as_often_as_they_say():
-    true_probabilities, covered = 0.7, 0
+def test_intervals_cover_the_true_value_in_about_95_percent():
+    accuracy, covered = 0.7, 0
     for seed in range(200):
-        right = np.random.default_rng(seed).random(200) < true_probabilities
-        probabilities = np.where(right[:, None], [0.4, 0.6], [0.6, 0.4])
+        correct = np.random.default_rng(seed).random(200) < accuracy
+        probabilities = np.where(correct[:, None], [0.4, 0.6], [0.6, 0.4])
         result = prediction_result(probabilities, np.ones(200, int))
         low, high = intervals(lambda drawn: {"accuracy": (drawn.labels == drawn.predicted).mean()}, result, 200, seed)[
             "accuracy"
         ]
-        covered += low <= true_probabilities <= high
+        covered += low <= accuracy <= high
     assert 0.89 <= covered / 200 <= 0.99
 
 

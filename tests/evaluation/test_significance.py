@@ -6,7 +6,7 @@ from src.evaluation.metrics import intervals, percentile_interval, prediction_re
 from src.evaluation.significance import by_class, changed_reviews, compare, holm, paired_draws
 
 REVIEWS = 400
-RESAMPLES = 300  # with fewer, no p-value could be small enough for six metrics
+RESAMPLES = 300  # with fewer, no p-value can be significant after the correction for six metrics
 
 
 def measure(result):
@@ -18,46 +18,45 @@ def softmax(logits):
     return powers / powers.sum(axis=1, keepdims=True)
 
 
-def simulated(random, runs, luck=0.0, blur=0.4):
-    """What trainings that differ by chance alone say of some reviews: each blurs the true logits in its own way.
+def simulate(random, runs, seed_noise=0.0, noise=0.4):
+    """Predictions of equally good trainings of one setting: the true logits plus noise.
 
-    blur: standard deviation of what it gets wrong on a review, in nats. luck: that of what it gets wrong on all reviews
-    alike.
+    noise: its standard deviation for each review, in nats. seed_noise: that of the noise that all reviews share.
     """
     true_logits = random.normal(size=(REVIEWS, 5)) * 1.5 + np.array([0, -1, -1, 0, 2])
     labels = np.array([random.choice(5, p=p) for p in softmax(true_logits)])
-    blurs = [random.normal(size=(REVIEWS, 5)) * blur + random.normal(size=5) * luck for _ in range(runs)]
-    return [prediction_result(softmax(true_logits + blur), labels) for blur in blurs]
+    errors = [random.normal(size=(REVIEWS, 5)) * noise + random.normal(size=5) * seed_noise for _ in range(runs)]
+    return [prediction_result(softmax(true_logits + error), labels) for error in errors]
 
 
-def test_two_trainings_that_differ_by_chance_are_called_different_in_at_most_2_of_20_tries():
+def test_equally_good_trainings_are_called_different_in_at_most_2_of_20_cases():
     found = 0
     for seed in range(20):
-        one, other = simulated(np.random.default_rng(seed), 2)
-        found += compare(measure, [one], [other], RESAMPLES, seed).different.any()
+        a, b = simulate(np.random.default_rng(seed), 2)
+        found += compare(measure, [a], [b], RESAMPLES, seed).different.any()
     assert found <= 2
 
 
-def test_settings_whose_trainings_vary_by_seed_are_not_called_different_either():
-    """Their luck is the same for all reviews: only several trainings show it."""
+def test_equal_settings_with_different_seeds_are_rarely_called_different():
+    """The noise of a seed is the same for all reviews, so only several trainings reveal it."""
     found, found_by_single_trainings = 0, 0
     for seed in range(20):
-        runs = simulated(np.random.default_rng(seed), 6, luck=1.0)
+        runs = simulate(np.random.default_rng(seed), 6, seed_noise=1.0)
         found += compare(measure, runs[:3], runs[3:], RESAMPLES, seed).different.any()
         found_by_single_trainings += compare(measure, runs[:1], runs[1:2], RESAMPLES, seed).different.any()
     assert found <= 2
     assert found_by_single_trainings > 10
 
 
-def test_a_setting_that_is_better_is_found_through_the_luck_of_its_trainings():
-    better, worse = (simulated(np.random.default_rng(1), 3, luck=0.1, blur=blur) for blur in (0.2, 2.0))
+def test_a_better_setting_is_found_although_its_trainings_vary_by_seed():
+    better, worse = (simulate(np.random.default_rng(1), 3, seed_noise=0.1, noise=noise) for noise in (0.2, 2.0))
     table = compare(measure, worse, better, RESAMPLES, 1)
     assert table.different["log_loss"]
     assert table.difference["log_loss"] < 0
 
 
 def test_a_model_is_called_better_than_the_majority():
-    (model,) = simulated(np.random.default_rng(1), 1)
+    (model,) = simulate(np.random.default_rng(1), 1)
     shares = np.bincount(model.labels, minlength=5) / REVIEWS
     majority = prediction_result(np.tile(shares, (REVIEWS, 1)), model.labels)
     table = compare(measure, [majority], [model], RESAMPLES, 1)
@@ -67,19 +66,19 @@ def test_a_model_is_called_better_than_the_majority():
     assert (table.difference <= table.high).all()
 
 
-def test_the_same_predictions_differ_in_nothing():
-    (one,) = simulated(np.random.default_rng(1), 1)
+def test_equal_predictions_are_not_different():
+    (one,) = simulate(np.random.default_rng(1), 1)
     table = compare(measure, [one], [one, one], 100, 1)
     assert (table.p == 1).all()
     assert not table.different.any()
     assert table[["difference", "low", "high"]].to_numpy().any() == 0
 
 
-def test_a_paired_interval_leaves_out_what_both_share():
-    (one,) = simulated(np.random.default_rng(1), 1)
-    a_bit_worse = one._replace(loss=one.loss + 0.01)
+def test_a_paired_interval_is_narrower_than_one_of_either_side():
+    (one,) = simulate(np.random.default_rng(1), 1)
+    slightly_worse = one._replace(loss=one.loss + 0.01)
     alone = intervals(measure, one, 200, 1)["log_loss"]
-    paired = paired_draws(measure, [one, one], [a_bit_worse], 200, 1)
+    paired = paired_draws(measure, [one, one], [slightly_worse], 200, 1)
     assert alone[1] - alone[0] > 0.1
     assert percentile_interval(paired["log_loss"]) == pytest.approx((0.01, 0.01))
     assert not paired["accuracy"].any()
@@ -90,25 +89,25 @@ def test_holms_correction_by_hand():
     assert holm(np.array([0.9, 0.8])).tolist() == [1, 1]
 
 
-def predictions(predicted, right):
+def predictions(predicted, probability):
     table = pd.DataFrame({"row": [3, 5, 8, 9], "text": list("abcd"), "rating": [1, 5, 5, 2], "predicted": predicted})
     for star in range(1, 6):
-        table[f"p{star}"] = np.where(table.rating == star, right, (1 - np.array(right)) / 4)
+        table[f"p{star}"] = np.where(table.rating == star, probability, (1 - np.array(probability)) / 4)
     return table
 
 
-def test_changed_reviews_are_those_that_one_has_right_and_the_other_wrong():
-    ones, others = predictions([1, 5, 1, 3], [0.9, 0.6, 0.1, 0.1]), predictions([5, 5, 5, 4], [0.2, 0.9, 0.6, 0.0])
-    assert changed_reviews(ones, others).to_dict("records") == [
-        {"row": 3, "rating": 1, "first": 1, "second": 5, "gain": -0.7, "text": "a"},
-        {"row": 8, "rating": 5, "first": 1, "second": 5, "gain": 0.5, "text": "c"},
+def test_changed_reviews_are_those_that_only_one_side_gets_right():
+    a, b = predictions([1, 5, 1, 3], [0.9, 0.6, 0.1, 0.1]), predictions([5, 5, 5, 4], [0.2, 0.9, 0.6, 0.0])
+    assert changed_reviews(a, b).to_dict("records") == [
+        {"row": 3, "rating": 1, "a": 1, "b": 5, "gain": -0.7, "text": "a"},
+        {"row": 8, "rating": 5, "a": 1, "b": 5, "gain": 0.5, "text": "c"},
     ]
 
 
-def test_each_class_by_hand_as_the_mean_of_the_trainings():
+def test_scores_by_class_are_means_over_the_trainings():
     labels = np.array([0, 4, 4])
-    one, other = (prediction_result(np.eye(5)[guess], labels) for guess in ([0, 4, 0], [1, 4, 4]))
-    table = by_class(pd.Series([1, 5, 5]), [one], [one, other])
+    one, another = (prediction_result(np.eye(5)[classes], labels) for classes in ([0, 4, 0], [1, 4, 4]))
+    table = by_class(pd.Series([1, 5, 5]), [one], [one, another])
     assert table["reviews"].to_dict() == {1: 1, 5: 2}
-    assert table["accuracy"].to_dict("list") == {"first": [1, 0.5], "second": [0.5, 0.75], "difference": [-0.5, 0.25]}
-    assert table["mae"].to_dict("list") == {"first": [0, 2], "second": [0.5, 1], "difference": [0.5, -1]}
+    assert table["accuracy"].to_dict("list") == {"a": [1, 0.5], "b": [0.5, 0.75], "difference": [-0.5, 0.25]}
+    assert table["mae"].to_dict("list") == {"a": [0, 2], "b": [0.5, 1], "difference": [0.5, -1]}

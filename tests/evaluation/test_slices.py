@@ -14,11 +14,11 @@ def classes(values):
 @pytest.mark.parametrize(
     ("words", "name"), [(1, "1-5"), (5, "1-5"), (6, "6-10"), (20, "11-20"), (50, "21-50"), (51, "51+")]
 )
-def test_a_text_stands_in_the_class_of_its_number_of_words(words, name):
+def test_the_length_class_of_a_text(words, name):
     assert length_classes(pd.Series(["so " * words])).tolist() == [name]
 
 
-def test_dates_become_months_in_their_order():
+def test_dates_become_months_in_order_of_time():
     found, order = classes(["2024-02-03 10:00:00", "2023-12-31", None, "2024-02-29T00:00"])
     assert found == ["2024-02", "2023-12", "missing", "2024-02"]
     assert order == ["2023-12", "2024-02", "missing"]
@@ -29,11 +29,11 @@ def test_many_months_become_years():
     assert classes(dates)[1] == ["2000", "2001", "2002"]
 
 
-def test_one_value_that_is_no_date_makes_all_of_them_names():
+def test_one_value_that_is_not_a_date_makes_all_values_names():
     assert classes(["2024-02-03", "2024-02-04", "soon", "soon"])[1] == ["soon", "2024-02-03", "2024-02-04"]
 
 
-def test_rare_values_are_one_class_behind_the_frequent_ones():
+def test_rare_values_become_one_class_after_the_frequent_ones():
     values = [f"v{i:02}" for i in range(SHOWN)] * 2 + ["rare", "rarer", None]
     found, order = classes(values)
     assert found[-3:] == ["other", "other", "missing"]

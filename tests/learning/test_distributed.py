@@ -111,27 +111,27 @@ def test_equal_weights_have_equal_figures_however_many_measure(tmp_path):
         textwrap.dedent("""
             import numpy as np, torch
             from src.learning.model import ReviewModel
-            from src.learning.distributed import group, is_first, rank, sum_gradients, world
-            from src.learning.classification import Rating
+            from src.learning.distributed import is_main_process, process_group, rank, sum_gradients, world_size
+            from src.learning.classification import ClassificationTask
             from tests.learning.test_training import order_decides, settings
 
             torch.set_num_threads(1)
-            with group(torch.device("cpu")):
+            with process_group(torch.device("cpu")):
                 torch.manual_seed(1)
                 model = ReviewModel(settings().model, words=9, classes=2)
                 reviews = order_decides(600, 1)
-                task = Rating(model, reviews, np.arange(600), reviews, np.zeros(2))
-                figures = task.measure()
+                task = ClassificationTask(model, reviews, np.arange(600), reviews, np.zeros(2))
+                figures = task.validate()
                 model.eval()
                 batch = np.arange(1)
-                own = batch[rank() :: world()]
+                own = batch[rank() :: world_size()]
                 if len(own):
                     loss, _ = task.loss(own)
                     (loss * len(own) / len(batch)).backward()
                 sum_gradients(model.parameters())
                 gradient = float(sum(weights.grad.abs().sum() for weights in model.parameters()))
-                if is_first():
-                    print(world(), gradient, figures)
+                if is_main_process():
+                    print(world_size(), gradient, figures)
             """),
         encoding="utf-8",
     )

@@ -17,11 +17,11 @@ def pretrain_settings(make_params, **changes):
 
 def build(settings):
     torch.manual_seed(1)
-    return LanguageModel(settings, WORDS, embedding=16)
+    return LanguageModel(settings, WORDS, embedding_dim=16)
 
 
-def cycles(count, seed):
-    """Reviews that count upwards, 2, 3, ... 11, 2, 3, ...: each word says which one follows and which came before."""
+def counting_reviews(count, seed):
+    """Reviews that count 2, 3, ... 11, 2, 3, ...: each word determines the next word and the previous one."""
     random = np.random.default_rng(seed)
     texts = [2 + (np.arange(length) + random.integers(10)) % 10 for length in random.integers(1, 9, count)]
     return EncodedReviews(
@@ -29,16 +29,16 @@ def cycles(count, seed):
     )
 
 
-def test_each_direction_predicts_every_word_but_its_first(make_params):
-    """By hand: with weights of zero each word is as likely as its bias says, whatever came before."""
+def test_each_direction_predicts_every_word_but_the_first(make_params):
+    """By hand: with weights of zero the probability of a word depends only on its bias."""
     network = build(pretrain_settings(make_params)).eval()
     with torch.no_grad():
         for weights in network.parameters():
             weights.zero_()
         network.bias[5] = 2.0
     ids, lengths = torch.tensor([[4, 5, 6], [5, 0, 0]]), torch.tensor([3, 1])
-    rare = np.log(WORDS - 1 + np.exp(2))
-    assert network(ids, lengths).tolist() == pytest.approx([rare - 2, rare, rare - 2, rare])
+    log_sum = np.log(WORDS - 1 + np.exp(2))
+    assert network(ids, lengths).tolist() == pytest.approx([log_sum - 2, log_sum, log_sum - 2, log_sum])
 
 
 def test_a_review_has_the_same_loss_alone_and_in_any_batch(make_params):
@@ -51,17 +51,17 @@ def test_a_review_has_the_same_loss_alone_and_in_any_batch(make_params):
 
 
 @pytest.mark.parametrize("softmax_words", [WORDS, 4])
-def test_it_learns_what_follows_also_against_a_few_words_at_a_time(make_params, softmax_words):
+def test_it_learns_the_next_word_with_full_and_with_sampled_softmax(make_params, softmax_words):
     settings = pretrain_settings(make_params, **{"pretrain.softmax_words": softmax_words})
-    task = LanguageModelTask(build(settings), cycles(300, 1), cycles(50, 2))
+    task = LanguageModelTask(build(settings), counting_reviews(300, 1), counting_reviews(50, 2))
     before = task.validate()["valid/loss"]
     best = fit(task, settings, 1, lambda epoch: None, Nothing())
     assert before > 2
     assert best.valid_loss < 0.1
 
 
-def test_a_few_words_stand_for_all_others(make_params):
-    """By hand: with weights of zero each of the 12 words is as likely as any other, however many are compared."""
+def test_the_sampled_softmax_is_right_on_average(make_params):
+    """By hand: with weights of zero all 12 words are equally likely, whatever the size of the sample."""
     network = build(pretrain_settings(make_params, **{"pretrain.softmax_words": 3})).train()
     with torch.no_grad():
         for weights in network.parameters():
@@ -70,10 +70,10 @@ def test_a_few_words_stand_for_all_others(make_params):
     assert nll.tolist() == pytest.approx([np.log(WORDS)] * 4)
 
 
-def test_reviews_of_one_word_have_nothing_that_follows(make_params):
+def test_reviews_of_one_word_are_not_trained_on(make_params):
     one = EncodedReviews(np.array([2, 3], np.int32), np.array([0, 1, 2]), np.zeros(2, int))
     settings = pretrain_settings(make_params)
-    for reviews, valid in ((one, cycles(20, 1)), (cycles(20, 1), one)):
+    for reviews, valid in ((one, counting_reviews(20, 1)), (counting_reviews(20, 1), one)):
         assert (
             fit(LanguageModelTask(build(settings), reviews, valid), settings, 1, lambda epoch: None, Nothing()) is None
         )

@@ -46,11 +46,11 @@ def test_reverse_by_hand():
     assert reverse(states, torch.tensor([3, 1]))[:, :, 0].tolist() == [[3, 2, 1, 0], [4, 0, 0, 0]]
 
 
-def test_two_one_way_layers_are_torchs_bidirectional_lstm_on_packed_sequences():
-    model = build(pooling="last", wide=False)
+def test_the_model_equals_torchs_bidirectional_lstm_on_packed_sequences():
+    model = build(pooling="last", bag_of_words=False)
     peer = nn.LSTM(6, 5, batch_first=True, bidirectional=True)
-    ahead, back = model.forwards[0].state_dict(), model.backwards[0].state_dict()
-    peer.load_state_dict(ahead | {f"{name}_reverse": values for name, values in back.items()})
+    forward, backward = model.forwards[0].state_dict(), model.backwards[0].state_dict()
+    peer.load_state_dict(forward | {f"{name}_reverse": values for name, values in backward.items()})
     ids, lengths = some_reviews()
     packed = nn.utils.rnn.pack_padded_sequence(model.embedding(ids), lengths, batch_first=True, enforce_sorted=False)
     last = peer(packed)[1][0]
@@ -58,14 +58,14 @@ def test_two_one_way_layers_are_torchs_bidirectional_lstm_on_packed_sequences():
     torch.testing.assert_close(model(ids, lengths), expected, rtol=0, atol=1e-6)
 
 
-def test_the_order_of_the_words_counts():
+def test_the_logits_depend_on_word_order():
     model = build()
     lengths = torch.tensor([3])
     one, other = model(torch.tensor([[2, 3, 4]]), lengths), model(torch.tensor([[4, 3, 2]]), lengths)
     assert not torch.allclose(one, other, atol=1e-4)
 
 
-def test_dropout_works_in_training_alone():
+def test_dropout_is_active_only_in_training():
     model = build()
     ids, lengths = some_reviews()
     assert torch.equal(model(ids, lengths), model(ids, lengths))
@@ -73,25 +73,25 @@ def test_dropout_works_in_training_alone():
     assert not torch.equal(model(ids, lengths), model(ids, lengths))
 
 
-def test_the_seed_decides_the_weights():
+def test_the_seed_determines_the_weights():
     one, same, other = (build(seed).state_dict() for seed in (0, 0, 1))
     assert all(torch.equal(one[name], same[name]) for name in one)
     assert not torch.equal(one["output.weight"], other["output.weight"])
     assert not one["embedding.weight"][0].any()
 
 
-def test_a_word_adds_its_wide_logits_wherever_it_stands():
-    model = build(pooling="max_mean", wide=True)
+def test_bag_of_words_adds_the_logits_of_a_word_at_any_position():
+    model = build(pooling="max_mean")
     ids, lengths = some_reviews()
     before = model(ids, lengths)
     with torch.no_grad():
-        model.bag_of_words.weight[7] += torch.arange(5.0) / WIDE_SCALE
+        model.wide.weight[7] += torch.arange(5.0) / WIDE_SCALE
     added = (model(ids, lengths) - before).detach()
     times = (ids == 7).sum(dim=1) / lengths.sqrt()
     assert times.sum() > 0
     torch.testing.assert_close(added, times[:, None] * torch.arange(5.0), rtol=0, atol=1e-5)
 
 
-def test_the_scale_of_wide_logits_is_rounded_right_so_that_every_cpu_has_the_same():
+def test_rsqrt_is_correctly_rounded_and_so_the_same_on_every_cpu():
     lengths = torch.arange(1, 2000)
     assert lengths.rsqrt().tolist() == (1 / np.sqrt(lengths.numpy().astype(np.float32))).tolist()

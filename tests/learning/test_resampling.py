@@ -27,7 +27,7 @@ def settings(strategy="over", threshold=1.0, amount=1.0, correct_prior=True):
         ("both", 0.0, [10, 40, 100]),
     ],
 )
-def test_counts_worked_out_by_hand(strategy, amount, counts):
+def test_counts_by_hand(strategy, amount, counts):
     chosen = resample(LABELS, 3, settings(strategy, amount=amount), seed=1)
     assert np.bincount(LABELS[chosen.rows]).tolist() == counts
     assert (np.diff(chosen.rows) >= 0).all()
@@ -46,7 +46,7 @@ def test_nothing_changes_below_the_threshold():
     st.floats(0, 1),
     st.integers(0, 2**32 - 1),
 )
-def test_only_rows_that_are_there_are_picked_and_no_class_appears_or_vanishes(labels, strategy, amount, seed):
+def test_only_existing_rows_are_chosen_and_no_class_appears_or_disappears(labels, strategy, amount, seed):
     labels = np.array(labels)
     chosen = resample(labels, 5, settings(strategy, amount=amount), seed)
     assert set(chosen.rows) <= set(range(len(labels)))
@@ -59,7 +59,7 @@ def test_only_rows_that_are_there_are_picked_and_no_class_appears_or_vanishes(la
         assert len(set(chosen.rows)) == len(chosen.rows)
 
 
-def test_the_shift_turns_the_shares_after_into_the_shares_before():
+def test_the_shift_restores_the_class_shares_before_resampling():
     before, after = np.array([10, 40, 0, 50]), np.array([40, 40, 0, 40])
     shift = log_prior_shift(before, after)
     learnt = np.log([1 / 3, 1 / 3, 1e-9, 1 / 3])
@@ -68,6 +68,6 @@ def test_the_shift_turns_the_shares_after_into_the_shares_before():
     assert shift[2] == 0
 
 
-def test_the_correction_can_be_left_out():
+def test_the_correction_can_be_switched_off():
     assert not resample(LABELS, 3, settings(correct_prior=False), seed=1).log_prior_shift.any()
     assert resample(LABELS, 3, settings(), seed=1).log_prior_shift.any()

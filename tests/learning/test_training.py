@@ -25,7 +25,7 @@ def settings(**changes):
 
 
 def order_decides(count, seed):
-    """Reviews of equal words: class 1 where word 2 comes before word 3, with other words around them."""
+    """Reviews with the same words in both classes: in class 1, word 2 comes before word 3."""
     random = np.random.default_rng(seed)
     texts, labels = [], random.integers(2, size=count)
     for label in labels:
@@ -38,7 +38,7 @@ def order_decides(count, seed):
 
 
 class Nothing:
-    """A checkpoint that keeps nothing."""
+    """A checkpoint that saves nothing."""
 
     def save(self, tensors, numbers):
         pass
@@ -59,17 +59,17 @@ def run(reviews, valid, params, seed=1, rows=None, shift=NO_SHIFT, checkpoint=No
 
 
 @pytest.mark.parametrize("cell", ["lstm", "gru"])
-def test_it_learns_what_no_bag_of_words_can(cell):
+def test_it_learns_word_order(cell):
     reviews, unseen = order_decides(600, 1), order_decides(200, 2)
     model, best, epochs = run(reviews, unseen, settings(**{"model.cell": cell}))
     assert (predict(model, unseen, NO_SHIFT).argmax(axis=1) == unseen.labels).mean() > 0.95
     assert [epoch.number for epoch in epochs] == list(range(1, len(epochs) + 1))
-    assert epochs[0].figures["train/loss"] > best.figures["train/loss"]
+    assert epochs[0].metrics["train/loss"] > best.metrics["train/loss"]
 
 
-def test_the_best_epoch_is_kept_and_training_stops_when_it_is_past():
+def test_training_stops_after_patience_and_keeps_the_best_epoch():
     reviews, valid = order_decides(60, 1), order_decides(200, 2)
-    reviews = reviews._replace(labels=np.random.default_rng(0).integers(2, size=60))  # nothing to learn but noise
+    reviews = reviews._replace(labels=np.random.default_rng(0).integers(2, size=60))  # nothing to learn: random labels
     model, best, epochs = run(reviews, valid, settings(**{"train.patience": 2, "train.epochs": 40}))
     assert best.valid_loss == min(epoch.valid_loss for epoch in epochs)
     assert epochs[-1].number == best.number + 2
@@ -78,7 +78,7 @@ def test_the_best_epoch_is_kept_and_training_stops_when_it_is_past():
     )
 
 
-def test_equal_seeds_give_equal_bytes_and_other_seeds_others():
+def test_only_equal_seeds_give_equal_weights():
     reviews, valid = order_decides(100, 1), order_decides(50, 2)
     params = settings(**{"train.epochs": 2, "model.word_dropout": 0.2})
     one, same, other = (run(reviews, valid, params, seed)[0].state_dict() for seed in (1, 1, 2))
@@ -86,21 +86,21 @@ def test_equal_seeds_give_equal_bytes_and_other_seeds_others():
     assert not torch.equal(one["output.weight"], other["output.weight"])
 
 
-def test_bfloat16_learns_about_the_same_and_keeps_float32_weights():
+def test_bfloat16_gives_a_similar_loss_and_float32_weights():
     reviews, valid = order_decides(200, 1), order_decides(50, 2)
-    exact, half = (
+    float32, bfloat16 = (
         run(reviews, valid, settings(**{"train.epochs": 3, "train.precision": precision}))
         for precision in ("float32", "bfloat16")
     )
-    assert all(values.dtype == torch.float32 for values in half[0].state_dict().values())
-    assert half[1].figures["train/loss"] != exact[1].figures["train/loss"]
-    assert half[1].figures["train/loss"] == pytest.approx(exact[1].figures["train/loss"], rel=0.1)
+    assert all(values.dtype == torch.float32 for values in bfloat16[0].state_dict().values())
+    assert bfloat16[1].metrics["train/loss"] != float32[1].metrics["train/loss"]
+    assert bfloat16[1].metrics["train/loss"] == pytest.approx(float32[1].metrics["train/loss"], rel=0.1)
 
 
 def test_prediction_does_not_depend_on_the_order_of_the_reviews():
     reviews = order_decides(300, 1)
     model = ReviewModel(settings().model, words=9, classes=2)
-    turned = EncodedReviews(
+    reversed_reviews = EncodedReviews(
         np.concatenate(
             [reviews.ids[a:b] for a, b in zip(reviews.offsets[-2::-1], reviews.offsets[:0:-1], strict=True)]
         ),
@@ -108,18 +108,18 @@ def test_prediction_does_not_depend_on_the_order_of_the_reviews():
         reviews.labels[::-1],
     )
     np.testing.assert_allclose(
-        predict(model, turned, NO_SHIFT)[::-1], predict(model, reviews, NO_SHIFT), rtol=0, atol=1e-6
+        predict(model, reversed_reviews, NO_SHIFT)[::-1], predict(model, reviews, NO_SHIFT), rtol=0, atol=1e-6
     )
 
 
-def test_taking_the_shift_of_the_prior_out_mends_the_log_loss_of_a_balanced_model():
+def test_the_prior_shift_improves_the_log_loss_of_a_model_trained_on_balanced_classes():
     def rare_ones(count, seed):
         reviews = order_decides(count, seed)
         random = np.random.default_rng(seed)
-        keep = np.flatnonzero((reviews.labels == 0) | (random.random(count) < 0.1))
-        texts = [reviews.ids[reviews.offsets[i] : reviews.offsets[i + 1]] for i in keep]
-        noise = random.random(len(keep)) < 0.05
-        labels = np.where(noise, 1 - reviews.labels[keep], reviews.labels[keep])
+        kept = np.flatnonzero((reviews.labels == 0) | (random.random(count) < 0.1))
+        texts = [reviews.ids[reviews.offsets[i] : reviews.offsets[i + 1]] for i in kept]
+        noise = random.random(len(kept)) < 0.05
+        labels = np.where(noise, 1 - reviews.labels[kept], reviews.labels[kept])
         return EncodedReviews(np.concatenate(texts), np.cumsum([0, *map(len, texts)]), labels)
 
     reviews, valid, unseen = rare_ones(800, 1), rare_ones(400, 2), rare_ones(800, 3)
@@ -140,11 +140,11 @@ class KilledError(Exception):
 
 
 class KilledAfter(Checkpoint):
-    """A checkpoint after whose n-th writing the process is killed."""
+    """A checkpoint that kills the process after it was saved `saves` times."""
 
-    def __init__(self, path, writings):
+    def __init__(self, path, saves):
         super().__init__(path)
-        self.left = writings
+        self.left = saves
 
     def save(self, tensors, numbers):
         super().save(tensors, numbers)
@@ -153,9 +153,9 @@ class KilledAfter(Checkpoint):
             raise KilledError
 
 
-@pytest.mark.parametrize("writings", [1, 2, 3, 4, 7])
-@pytest.mark.parametrize("shard", [SHARD, 32])  # of 100 rows, in batches of 16: one shard, and four
-def test_a_killed_training_goes_on_to_the_same_bytes(tmp_path, monkeypatch, writings, shard):
+@pytest.mark.parametrize("saves", [1, 2, 3, 4, 7])
+@pytest.mark.parametrize("shard", [SHARD, 32])  # 100 rows in batches of 16: one shard, or four
+def test_a_killed_training_continues_and_gives_the_same_weights(tmp_path, monkeypatch, saves, shard):
     monkeypatch.setattr("src.learning.training.shuffled_batches", partial(shuffled_batches, shard=shard))
     reviews, valid = order_decides(100, 1), order_decides(50, 2)
     keys = {"train.epochs": 3, "train.checkpoint_steps": 3, "model.word_dropout": 0.2}
@@ -163,7 +163,7 @@ def test_a_killed_training_goes_on_to_the_same_bytes(tmp_path, monkeypatch, writ
     model, best, epochs = run(reviews, valid, params)
     path = tmp_path / "checkpoint.safetensors"
     with pytest.raises(KilledError):
-        run(reviews, valid, params, checkpoint=KilledAfter(path, writings))
+        run(reviews, valid, params, checkpoint=KilledAfter(path, saves))
     torch.manual_seed(99)
     resumed, resumed_best, resumed_epochs = run(reviews, valid, params, checkpoint=Checkpoint(path))
     assert (resumed_best, resumed_epochs) == (best, epochs)
@@ -171,7 +171,7 @@ def test_a_killed_training_goes_on_to_the_same_bytes(tmp_path, monkeypatch, writ
         assert torch.equal(resumed.state_dict()[name], values), name
 
 
-def test_figures_measured_part_by_part_are_those_of_all_at_once(monkeypatch):
+def test_validation_in_parts_gives_the_same_metrics(monkeypatch):
     reviews = order_decides(300, 1)
     model = ReviewModel(settings().model, words=9, classes=2)
     task = ClassificationTask(model, reviews, np.arange(300), reviews, NO_SHIFT)
@@ -180,7 +180,7 @@ def test_figures_measured_part_by_part_are_those_of_all_at_once(monkeypatch):
     assert task.validate() == pytest.approx(whole, rel=1e-6)
 
 
-def test_a_loss_that_is_no_number_stops_with_what_to_try():
+def test_a_loss_that_is_not_a_number_is_an_error_with_a_remedy():
     reviews = order_decides(100, 1)
     params = settings(**{"train.lr": 1e30, "train.max_grad_norm": 1e30})
     with pytest.raises(UserError, match=r"in epoch \d+, step \d+, .*lower lr"):
@@ -188,14 +188,14 @@ def test_a_loss_that_is_no_number_stops_with_what_to_try():
 
 
 @pytest.mark.parametrize(("count", "epochs", "warmup"), [(1, 1, 0.5), (60, 1, 0.2), (20, 1, 0.5), (16, 10, 0.1)])
-def test_a_schedule_of_few_steps_works(count, epochs, warmup):
+def test_a_schedule_with_few_steps_works(count, epochs, warmup):
     reviews = order_decides(count, 1)
     batch_size = 10 if count == 20 else 16
     params = settings(**{"train.epochs": epochs, "train.warmup_ratio": warmup, "train.batch_size": batch_size})
     assert np.isfinite(run(reviews, reviews, params)[1].valid_loss)
 
 
-def test_auto_takes_the_gpu_when_there_is_one():
+def test_auto_chooses_the_gpu_if_there_is_one():
     assert choose_device("auto").type == ("cuda" if torch.cuda.is_available() else "cpu")
     assert choose_device("cpu").type == "cpu"
     if not torch.cuda.is_available():

@@ -1,4 +1,4 @@
-"""Bad input gives one clear line that names the place and the remedy, and leaves nothing behind."""
+"""Bad input ends in one clear line that says where the error is and how to fix it; no files are left behind."""
 
 import gzip
 import os
@@ -26,8 +26,8 @@ GOOD = b"content,score\n" + b"".join(b"review number %d,%d\n" % (i, 1 + i % 5) f
 RATED = "content,score\n" + "".join(f"review {i},%s\n" for i in range(100))
 
 
-def rated(*ratings: object) -> bytes:
-    """A table of 100 reviews whose ratings go round and round."""
+def table_rated(*ratings: object) -> bytes:
+    """Return a table of 100 reviews that repeats these ratings in turn."""
     return (RATED % tuple(ratings[i % len(ratings)] for i in range(100))).encode()
 
 
@@ -35,43 +35,49 @@ TABLES: dict[str, tuple[bytes, str]] = {
     "empty": (b"", "the file is empty"),
     "one line end": (b"\n", "no column content"),
     "header only": (b"content,score\n", "no usable review for the train split"),
-    "no such column": (b"contents,score\ngood,5\n", "no column content .*contents, score; nearest to it: contents"),
-    "no such rating": (b"content,stars\ngood,5\n", "no column score .*nearest to it"),
+    "no such column": (b"contents,score\ngood,5\n", r"no column content .*contents, score; did you mean contents\?"),
+    "no such rating": (
+        b"content,stars\ngood,5\n",
+        r"no column score .data\.rating_column.; the columns are: content, stars",
+    ),
     "wrong separator": (GOOD.replace(b",", b"^"), r"no column content"),
     "no header": (GOOD.split(b"\n", 1)[1], "no column content"),
-    "twice the same column": (b"content,score,score\ngood,5,4\n", "2 columns are called score"),
-    "quote left open": (GOOD + b'"never closed,5\nnext,4\n', "line 102: a quote is opened and never closed"),
-    "rows of other lengths": (GOOD + b"a,b,c\n" * 50, "33% of the rows are rejected .wrong number of fields: 50"),
-    "ratings as words": (rated("five", "one"), "100% of the rows are rejected .*row 1: rating 'five'"),
-    "negative ratings": (rated(-1, 5, 4), "rating is not 1, 2, 3, 4 or 5: 34"),
-    "huge ratings": (rated(1e9, 5, 4), "rating is not 1, 2, 3, 4 or 5"),
-    "half stars": (rated(3.5, 5, 4), "rating is not 1, 2, 3, 4 or 5"),
-    "out of ten": (rated(8, 10, 9), "100% of the rows are rejected"),
-    "no ratings": (rated(""), "no rating: 100"),
-    "one class": (rated(5), "all 100 reviews have the same stars"),
+    "same column twice": (b"content,score,score\ngood,5,4\n", "2 columns are called score"),
+    "open quote": (GOOD + b'"never closed,5\nnext,4\n', "line 102: a quote is opened and never closed"),
+    "rows with extra fields": (GOOD + b"a,b,c\n" * 50, "33% of the rows are rejected .wrong number of fields: 50"),
+    "ratings as words": (table_rated("five", "one"), "100% of the rows are rejected .*row 1: rating 'five'"),
+    "negative ratings": (table_rated(-1, 5, 4), "rating is not 1, 2, 3, 4 or 5: 34"),
+    "huge ratings": (table_rated(1e9, 5, 4), "rating is not 1, 2, 3, 4 or 5"),
+    "half stars": (table_rated(3.5, 5, 4), "rating is not 1, 2, 3, 4 or 5"),
+    "out of ten": (table_rated(8, 10, 9), "100% of the rows are rejected"),
+    "no ratings": (table_rated(""), "no rating: 100"),
+    "one class": (table_rated(5), "all 100 reviews have the same rating"),
     "blank texts": (b"content,score\n" + b" ,5\n" * 9, "no text: 9"),
-    "always the same review": (b"content,score\n" + b"good,5\n" * 1000, "no usable review for the"),
+    "one review repeated": (
+        b"content,score\n" + b"good,5\n" * 1000,
+        "no usable review for the .*1 used.*999 duplicates",
+    ),
     "three reviews": (b"content,score\ngood,5\nbad,1\nfair,3\n", "no usable review for the .* split"),
-    "utf-16 without a mark": (GOOD.decode().encode("utf-16-le"), "no column content"),
+    "utf-16 without a byte-order mark": (GOOD.decode().encode("utf-16-le"), "no column content"),
     "a picture": (b"\x89PNG\r\n\x1a\n" + bytes(range(256)) * 9, "no column content"),
 }
 FILES: dict[str, tuple[str, bytes, str]] = {
     "truncated gzip": ("a.csv.gz", gzip.compress(GOOD)[:-20], "cannot be read .*is it complete"),
-    "no gzip": ("a.csv.gz", GOOD, "cannot be read"),
-    "no zip": ("a.csv.zip", GOOD, "cannot be read"),
-    "no parquet": ("a.parquet", GOOD, "cannot be read"),
+    "not gzip": ("a.csv.gz", GOOD, "cannot be read"),
+    "not zip": ("a.csv.zip", GOOD, "cannot be read"),
+    "not parquet": ("a.parquet", GOOD, "cannot be read"),
     "empty parquet": ("a.parquet", b"", "cannot be read"),
-    "unknown ending": ("a.xlsx", GOOD, r"unknown kind of file .*set data\.format"),
-    "no ending": ("reviews", GOOD, r"set data\.format"),
-    "no json": ("a.jsonl", GOOD, "no column content"),
-    "json of other columns": ("a.jsonl", b'{"text": "good"}\n', "no column content .*there are: text"),
+    "unknown extension": ("a.xlsx", GOOD, r"unknown kind of file .*set data\.format"),
+    "no extension": ("reviews", GOOD, r"set data\.format"),
+    "not json": ("a.jsonl", GOOD, "no column content"),
+    "json of other columns": ("a.jsonl", b'{"text": "good"}\n', "no column content .*columns are: text"),
     "json list": ("a.jsonl", b'[{"content": "good", "score": 5}]\n', "no column content"),
 }
 PARAMS: dict[str, tuple[dict[str, object], str]] = {
-    "no such file": ({"data.path": "nowhere.csv"}, "nowhere.csv: no such file"),
+    "no such file": ({"data.path": "nowhere.csv"}, "nowhere.csv: no such file; check data.path"),
     "a folder of other files": ({"data.path": "."}, r"params\.yaml: unknown kind of file .*set data\.format"),
     "an unknown engine": ({"engine.name": "spark"}, "engine.name: input should be 'local' or 'dask'"),
-    "no worker": ({"engine.workers": 0}, "engine.workers: input should be greater than or equal to 1"),
+    "no workers": ({"engine.workers": 0}, "engine.workers: input should be greater than or equal to 1"),
     "unknown key": ({"prepare.split_sallt": "a"}, "prepare.split_sallt: unknown key; did you mean split_salt"),
     "wrong type": ({"prepare.split_salt": 5}, "prepare.split_salt: input should be a valid string, not 5"),
     "out of range": ({"prepare.test_share": 1.5}, "prepare.test_share: input should be less than 1, not 1.5"),
@@ -79,24 +85,24 @@ PARAMS: dict[str, tuple[dict[str, object], str]] = {
     "a number as text": ({"train.lr": "1e-3"}, "train.lr: input should be a valid number"),
     "nothing to train on": ({"prepare.test_share": 0.9, "prepare.valid_share": 0.1}, "nothing is left to train on"),
     "unknown language": ({"data.language": "klingon"}, "data.language: input should be 'english'"),
-    "unknown encoding": ({"data.encoding": "utf-9"}, "utf-9: unknown encoding; set data.encoding"),
-    "two letters as separator": ({"data.separator": ";;"}, "data.separator: "),
-    "a split column that is not there": ({"data.split_column": "split"}, r"no column split .data\.split_column"),
+    "unknown encoding": ({"data.encoding": "utf-9"}, "utf-9: unknown encoding; use auto"),
+    "two characters as separator": ({"data.separator": ";;"}, "data.separator: must be auto or one character"),
+    "a missing split column": ({"data.split_column": "split"}, r"no column split .data\.split_column"),
     "no test split": ({"prepare.test_share": 0.0}, "no usable review for the test split"),
-    "a seed below zero": ({"base.seed": -1}, "base.seed: input should be greater than or equal to 0"),
+    "a negative seed": ({"base.seed": -1}, "base.seed: input should be greater than or equal to 0"),
 }
 
 
 @pytest.fixture
 def fails(tmp_path, monkeypatch, capsys):
-    """Run a stage in an empty folder; it must end with one line that matches, and write nothing."""
+    """Return a function that runs a stage in an empty folder and checks that it ends with one line and no new files."""
 
-    def check(says: str, changes: dict[str, object], stage: str = "prepare") -> None:
+    def check(message: str, changes: dict[str, object], stage: str = "prepare") -> None:
         monkeypatch.chdir(tmp_path)
         in_this_process = {"train.portable": False}
         YAML().dump(changed_params(in_this_process | changes), Path("params.yaml"))
         before = set(tmp_path.rglob("*"))
-        with pytest.raises(SystemExit, match=says) as ended:
+        with pytest.raises(SystemExit, match=message) as ended:
             run(import_module(f"stages.{stage}").main)
         line = str(ended.value.code)
         assert line.startswith("error: ")
@@ -110,38 +116,38 @@ def fails(tmp_path, monkeypatch, capsys):
 
 @pytest.mark.parametrize("name", TABLES)
 def test_a_bad_table(fails, tmp_path, name):
-    content, says = TABLES[name]
+    content, message = TABLES[name]
     (tmp_path / "a.csv").write_bytes(content)
-    fails(says, {"data.path": "a.csv"})
+    fails(message, {"data.path": "a.csv"})
 
 
 @pytest.mark.parametrize("name", FILES)
 def test_a_bad_file(fails, tmp_path, name):
-    file, content, says = FILES[name]
+    file, content, message = FILES[name]
     (tmp_path / file).write_bytes(content)
-    fails(says, {"data.path": file})
+    fails(message, {"data.path": file})
 
 
 @pytest.mark.parametrize("name", PARAMS)
 def test_a_bad_parameter(fails, tmp_path, name):
-    changes, says = PARAMS[name]
+    changes, message = PARAMS[name]
     (tmp_path / "a.csv").write_bytes(GOOD)
-    fails(says, {"data.path": "a.csv"} | changes)
+    fails(message, {"data.path": "a.csv"} | changes)
 
 
-def test_parquet_of_another_schema(fails, tmp_path):
+def test_parquet_with_another_schema(fails, tmp_path):
     pd.DataFrame({"content": [["a"], ["b"]], "score": [1, 2]}).to_parquet(tmp_path / "a.parquet")
-    fails("text is not text: 2", {"data.path": "a.parquet"})
+    fails("text is not a string: 2", {"data.path": "a.parquet"})
 
 
-def test_a_zip_of_two_files(fails, tmp_path):
+def test_a_zip_with_two_files(fails, tmp_path):
     with zipfile.ZipFile(tmp_path / "a.csv.zip", "w") as archive:
         archive.writestr("a.csv", GOOD)
         archive.writestr("b.csv", GOOD)
-    fails("2 files inside; one is expected", {"data.path": "a.csv.zip"})
+    fails("contains 2 files; it must contain exactly one", {"data.path": "a.csv.zip"})
 
 
-def test_all_in_one_split(fails, tmp_path):
+def test_all_reviews_in_one_split(fails, tmp_path):
     lines = "".join(f"review {i},{1 + i % 5},train\n" for i in range(20))
     (tmp_path / "a.csv").write_text("content,score,split\n" + lines, encoding="utf-8")
     fails("no usable review for the valid split", {"data.path": "a.csv", "data.split_column": "split"})
@@ -156,7 +162,7 @@ class Slow(Answers):
 
 
 @pytest.mark.parametrize(
-    ("path", "says"),
+    ("path", "message"),
     [
         ("gone.csv", "404"),
         ("cut.csv", "cut off after 3 of 99 bytes"),
@@ -165,7 +171,7 @@ class Slow(Answers):
         ("a b.csv", "cannot be downloaded"),
     ],
 )
-def test_a_bad_url(fails, path, says):
+def test_a_bad_url(fails, path, message):
     answers = {
         "/gone.csv": (404, {}, b""),
         "/cut.csv": (200, {"Content-Length": "99"}, b"abc"),
@@ -175,13 +181,13 @@ def test_a_bad_url(fails, path, says):
     server = ThreadingHTTPServer(("127.0.0.1", 0), partial(Slow if path == "slow.csv" else Answers, answers))
     threading.Thread(target=server.serve_forever, daemon=True).start()
     try:
-        fails(says, {"data.path": f"http://127.0.0.1:{server.server_port}/{path}", "data.url_timeout": 0.1})
+        fails(message, {"data.path": f"http://127.0.0.1:{server.server_port}/{path}", "data.url_timeout": 0.1})
     finally:
         server.shutdown()
         server.server_close()
 
 
-def test_a_server_that_is_not_there(fails):
+def test_a_server_that_does_not_run(fails):
     fails("cannot be downloaded", {"data.path": "http://127.0.0.1:9/reviews.csv"})
 
 
@@ -190,9 +196,9 @@ def test_a_stage_before_its_inputs(fails, stage):
     fails("data/.*: no such file; run dvc repro", {}, stage)
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="no limit on the size of files")
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no limit on file sizes")
 def test_a_write_that_fails_half_way(tmp_path):
-    """A limit on the size of files stands for a full disk: the write fails in the middle."""
+    """A limit on file sizes makes a write fail in the middle, as a full disk does."""
     import resource
 
     table = b"content,score\n" + b"".join(b"review number %d,%d\n" % (i, 1 + i % 5) for i in range(60_000))
@@ -227,7 +233,7 @@ find . -type f | sort | diff "$2/before" - >&2 && exit $code
 
 @pytest.mark.parametrize("stage", STAGES)
 def test_a_full_disk(project, tmp_path, stage):
-    """On a file system without a free byte each stage ends with one line and leaves nothing half-written."""
+    """On a file system without a free byte, each stage ends with one line and leaves no partial files."""
     disk, origin = tmp_path / "disk", tmp_path / "origin"
     disk.mkdir()
     origin.mkdir()
@@ -236,7 +242,7 @@ def test_a_full_disk(project, tmp_path, stage):
     shutil.copy(project.path / "params.yaml", origin)
     command = ["unshare", "--user", "--map-root-user", "--mount", "sh", "-c", FULL_DISK, "sh"]
     if not shutil.which("unshare"):
-        pytest.skip("needs unshare to make a small file system")
+        pytest.skip("needs unshare to create a small file system")
     done = subprocess.run(
         [*command, disk, origin, sys.executable, stage],
         env=os.environ | {"PYTHONDONTWRITEBYTECODE": "1"},
@@ -245,20 +251,20 @@ def test_a_full_disk(project, tmp_path, stage):
         check=False,
     )
     if done.returncode == 77 or "unshare" in done.stderr:
-        pytest.skip(f"no small file system here: {done.stderr}")
+        pytest.skip(f"cannot create a small file system: {done.stderr}")
     assert done.returncode == 1
-    assert "No space left on device; mend that" in done.stderr
+    assert "No space left on device; fix this" in done.stderr
     assert "Traceback" not in done.stderr
 
 
 @pytest.mark.parametrize("length", [1, 100_000])
-def test_whoever_stops_reading_is_told_nothing(length):
-    reading, writing = os.pipe()
-    os.close(reading)
+def test_a_closed_output_pipe_ends_quietly(length):
+    read_end, write_end = os.pipe()
+    os.close(read_end)
     program = f"from src.core.errors import run; run(lambda: print('a' * {length}))"
     command = [sys.executable, "-c", program]
-    done = subprocess.run(command, cwd=ROOT, stdout=writing, stderr=subprocess.PIPE, check=False)
-    os.close(writing)
+    done = subprocess.run(command, cwd=ROOT, stdout=write_end, stderr=subprocess.PIPE, check=False)
+    os.close(write_end)
     assert (done.returncode, done.stderr) == (1, b"")
 
 
@@ -269,5 +275,5 @@ def test_tabs_in_params(tmp_path, monkeypatch):
         run(import_module("stages.prepare").main)
 
 
-def test_there_are_enough_of_them():
+def test_there_are_enough_cases():
     assert len(TABLES) + len(FILES) + len(PARAMS) + 14 >= 50

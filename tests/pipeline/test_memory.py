@@ -1,4 +1,4 @@
-"""Memory does not grow with the corpus: a training of twelve shards holds as much as one of four."""
+"""Memory does not grow with the corpus: training on twelve shards needs as much as training on four."""
 
 import subprocess
 import sys
@@ -14,7 +14,7 @@ WORDS = 4
 
 
 def write_reviews(folder, count):
-    """Reviews of WORDS words, as .npy files; where nothing but zeros stands the disk holds nothing."""
+    """Write reviews of WORDS words as .npy files; arrays of zeros are sparse and take no disk space."""
     folder.mkdir(parents=True)
     for name, length, dtype in (
         ("ids", WORDS * count, np.int32),
@@ -34,16 +34,16 @@ PROGRAM = textwrap.dedent("""
     import sys
     from pathlib import Path
     import numpy as np, torch
-    from src.text import encoded as reviews
-    from src.learning.classification import Rating
-    from src.learning.training import fit
-    from tests.conftest import changed_params
     from src.core.params import check_params
-    from tests.learning.test_training import Nothing
+    from src.learning.checkpoints import Checkpoint
+    from src.learning.classification import ClassificationTask
+    from src.learning.training import fit
+    from src.text.encoded import load_encoded
+    from tests.conftest import changed_params
 
-    most = 0
+    peak = 0
 
-    def anonymous():
+    def anonymous_memory():
         fields = dict(line.split(":") for line in Path("/proc/self/status").read_text().splitlines())
         return int(fields["RssAnon"].split()[0]) / 1024
 
@@ -53,32 +53,33 @@ PROGRAM = textwrap.dedent("""
             self.output = torch.nn.Linear(1, 2)
 
         def forward(self, ids, lengths):
-            global most
-            most = max(most, anonymous())
+            global peak
+            peak = max(peak, anonymous_memory())
             return self.output(lengths[:, None].float())
 
     torch.set_num_threads(1)
     folder = Path(sys.argv[1])
-    corpus = reviews.load_reviews(folder)
+    corpus = load_encoded(folder)
     rows = np.load(folder / "rows.npy", mmap_mode="r")
     settings = check_params(changed_params({"train.epochs": 1, "train.batch_size": 4096}), "params.yaml").train
     half = len(rows) // 2
     valid = corpus._replace(offsets=corpus.offsets[: half + 1], labels=corpus.labels[:half])
-    best = fit(Rating(Tiny(), corpus, rows, valid, np.zeros(2)), settings, 1, lambda epoch: None, Nothing())
-    print(best.number, most)
+    task = ClassificationTask(Tiny(), corpus, rows, valid, np.zeros(2))
+    best = fit(task, settings, 1, lambda epoch: None, Checkpoint(folder / "checkpoint.safetensors"))
+    print(best.number, peak)
     """)
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="/proc says how much memory is a process's own")
-def test_the_memory_of_a_training_does_not_grow_with_the_corpus(tmp_path):
-    most = {}
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux has /proc/self/status")
+def test_the_memory_of_training_does_not_grow_with_the_corpus(tmp_path):
+    peaks = {}
     for count in (4 * SHARD, 12 * SHARD):
         folder = tmp_path / str(count)
         write_reviews(folder, count)
         command = [sys.executable, "-c", PROGRAM, str(folder)]
         done = subprocess.run(command, cwd=ROOT, text=True, stdout=subprocess.PIPE, check=True)
-        epochs, most[count] = done.stdout.split()
+        epochs, peaks[count] = done.stdout.split()
         assert epochs == "1"
-    small, large = map(float, most.values())
+    small, large = map(float, peaks.values())
     print(f"{small:.0f} and {large:.0f} MB")
-    assert large < small + 40  # one array of a number for each review would add 64
+    assert large < small + 40  # an array with one int64 a review would add 64

@@ -1,4 +1,4 @@
-"""What people look at, in a browser without a network: the page of dvc plots and the report."""
+"""The page of dvc plots and the report, in a browser without a network."""
 
 import json
 import shutil
@@ -23,18 +23,18 @@ EVIL = '"><script>document.title = "owned"</script><img src=x onerror="document.
 
 @contextmanager
 def opened(browser, path, **settings):
-    """A page without a network; at the end it must have asked for nothing and complained of nothing."""
+    """Open a page without a network; check at the end that it requested nothing else and logged no error."""
     context = browser.new_context(offline=True, **settings)
     page = context.new_page()
-    asked, complaints = [], []
-    page.on("request", lambda request: asked.append(request.url))
-    page.on("console", lambda message: complaints.append(message.text) if message.type == "error" else None)
-    page.on("pageerror", lambda error: complaints.append(str(error)))
+    urls, errors = [], []
+    page.on("request", lambda request: urls.append(request.url))
+    page.on("console", lambda message: errors.append(message.text) if message.type == "error" else None)
+    page.on("pageerror", lambda error: errors.append(str(error)))
     page.goto(path.as_uri())
     yield page
     context.close()
-    assert asked == [path.as_uri()]
-    assert complaints == []
+    assert urls == [path.as_uri()]
+    assert errors == []
 
 
 @pytest.fixture
@@ -53,7 +53,7 @@ def test_the_losses_of_two_experiments_are_drawn_without_a_network(experiments, 
         loss = page.locator(".vega-embed", has_text="smooth").nth(1).locator("canvas")
         loss.wait_for()
         colours = loss.evaluate(DRAWN)
-        assert {"148,93,214", "19,173,199"} <= set(colours)  # those of DVC's two first revisions
+        assert {"148,93,214", "19,173,199"} <= set(colours)  # DVC's colours of the first two revisions
         charts = page.locator(".vega-embed canvas")
         assert charts.count() == page.locator(".vega-embed").count() >= 12
         assert all(len(charts.nth(i).evaluate(DRAWN)) > 5 for i in range(charts.count()))
@@ -77,7 +77,7 @@ def ref_of(project, name):
     return next(ref for ref in refs if ref.endswith(f"/{name}"))
 
 
-def test_a_review_with_markup_is_text(reported, browser, tmp_path):
+def test_a_review_with_markup_stays_text(reported, browser, tmp_path):
     mistakes = pd.read_csv(reported.path / "data/evaluate/mistakes.csv").assign(text=EVIL)
     mistakes.to_csv(reported.path / "data/evaluate/mistakes.csv", index=False)
     slices = pd.read_csv(reported.path / "data/evaluate/slices.csv").assign(value=EVIL)
@@ -93,8 +93,8 @@ def test_the_short_form_has_the_scores_of_every_predictor(reported):
     report(reported, "HEAD", "--output", "report.md")
     text = (reported.path / "report.md").read_text(encoding="utf-8")
     scores = pd.read_csv(reported.path / "plots/evaluate/scores.csv")
-    for of, part in scores.groupby("predictor"):
-        (line,) = [line for line in text.splitlines() if line.startswith(f"| {of} |")]
+    for predictor, part in scores.groupby("predictor"):
+        (line,) = [line for line in text.splitlines() if line.startswith(f"| {predictor} |")]
         assert all(f"| {value:.4f}" in line for value in part.value)
     assert "```mermaid" in text
 
@@ -105,12 +105,10 @@ def test_the_same_results_make_the_same_page(reported):
     assert (reported.path / "one.html").read_bytes() == (reported.path / "two.html").read_bytes()
 
 
-def test_results_of_other_parameters_are_refused_by_name(reported):
+def test_results_of_other_parameters_are_refused(reported):
     params = reported.path / "params.yaml"
     params.write_text(params.read_text(encoding="utf-8").replace("grad_norm: 1.0", "grad_norm: 2.0"), encoding="utf-8")
-    said = report(reported, ok=False).strip()
-    assert said == (
-        "error: workspace: pretrain.max_grad_norm, train.max_grad_norm of params.yaml changed since the results were "
-        "made; dvc repro"
-    )
+    printed = report(reported, ok=False).strip()
+    changed = "pretrain.max_grad_norm, train.max_grad_norm"
+    assert printed == (f"error: workspace: params.yaml changed since the results were made ({changed}); run dvc repro")
     assert not (reported.path / "report.html").exists()

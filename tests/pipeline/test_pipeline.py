@@ -1,4 +1,4 @@
-"""The pipeline as people run it: dvc repro, dvc exp run, dvc plots, on a few hundred reviews."""
+"""The pipeline as users run it: dvc repro, dvc exp run, dvc plots, on a few hundred reviews."""
 
 import csv
 import hashlib
@@ -21,7 +21,7 @@ def read_json(project, name):
     return json.loads((project.path / name).read_text(encoding="utf-8"))
 
 
-def test_every_review_arrives(project: Project):
+def test_every_review_reaches_the_predictions_or_the_rejects(project: Project):
     data = read_json(project, "metrics/data.json")
     with (project.path / "data/raw/reviews.csv").open(encoding="utf-8", newline="") as file:
         assert data["rows"]["read"] == len(list(csv.DictReader(file))) == SMALL["synthesize.reviews"]
@@ -51,14 +51,14 @@ def test_training_starts_from_the_pretrained_embedding(project: Project):
     assert 0.5 < cosines.mean() < 0.9999
 
 
-def test_the_metrics_are_those_of_the_predictions(project: Project):
+def test_the_metrics_match_the_predictions(project: Project):
     predictions = pd.read_parquet(project.path / "data/evaluate/predictions.parquet")
     metrics = read_json(project, "metrics/test.json")
     assert metrics["accuracy"] == pytest.approx((predictions.predicted == predictions.rating).mean(), abs=1e-4)
-    given = predictions.to_numpy()[
+    probabilities = predictions.to_numpy()[
         np.arange(len(predictions)), predictions.columns.get_indexer(["p1"])[0] + predictions.rating - 1
     ]
-    assert metrics["log_loss"] == pytest.approx(-np.log(given.astype(float)).mean(), abs=1e-4)
+    assert metrics["log_loss"] == pytest.approx(-np.log(probabilities.astype(float)).mean(), abs=1e-4)
     scores = pd.read_csv(project.path / "plots/evaluate/scores.csv")
     assert set(scores["predictor"]) == {"model", "majority", "tfidf", "tfidf_balanced", "bayes_optimal"}
     assert (scores.low <= scores.high).all()
@@ -78,14 +78,14 @@ def test_the_curves_and_the_best_epoch_agree(project: Project):
     assert load_file(project.path / "models/train/model.safetensors")["output.bias"].shape == (5,)
 
 
-def test_a_second_run_has_nothing_to_do_and_a_forced_one_gives_the_same_bytes(project: Project):
+def test_a_second_run_has_nothing_to_do_and_a_forced_one_writes_the_same_bytes(project: Project):
     assert "Data and pipelines are up to date." in project.run("dvc", "repro")
     assert project.changed_files() == set()
     project.run("dvc", "repro", "--force")
     assert project.changed_files() == set()
 
 
-def test_an_experiment_in_a_folder_of_its_own_can_be_compared(project: Project, tmp_path):
+def test_an_experiment_in_its_own_folder_can_be_compared(project: Project, tmp_path):
     project = copy_of(project, tmp_path)
     project.run("dvc", "exp", "run", "--temp", "--name", "rnn", "-S", "model.cell=rnn", "-S", "train.lr=0.001")
     assert project.changed_files() == set()
@@ -104,7 +104,7 @@ def test_an_experiment_in_a_folder_of_its_own_can_be_compared(project: Project, 
 
 
 class Server(BaseHTTPRequestHandler):
-    """Serves one file with the ETag by which DVC sees whether it changed."""
+    """Serves one file with the ETag that shows DVC whether it has changed."""
 
     def __init__(self, body, *rest):
         self.body = body
@@ -144,22 +144,22 @@ def test_a_url_is_a_dependency(project: Project, tmp_path):
     pd.testing.assert_frame_equal(pd.read_parquet(other.path / "data/prepare/test.parquet"), expected)
 
 
-def test_unrated_reviews_and_word_vectors_help_but_no_text_that_is_tested_on(project: Project, tmp_path):
+def test_unrated_reviews_and_word_vectors_are_used_but_never_a_test_text(project: Project, tmp_path):
     project = copy_of(project, tmp_path)
     test_texts = pd.read_parquet(project.path / "data/prepare/test.parquet").text
     lines = [{"content": text} for text in [*test_texts, "no stars here but words", "No stars here but words"]]
     (project.path / "data/extra/more.jsonl").write_text("\n".join(map(json.dumps, lines)), encoding="utf-8")
     vectors = [f"{word} " + " ".join(["0.5"] * 16) for word in ("app", "qqq")]
     (project.path / "data/vectors/glove.txt").write_text("\n".join(vectors), encoding="utf-8")
-    said = project.run("dvc", "repro", "evaluate")
+    printed = project.run("dvc", "repro", "evaluate")
     metrics = read_json(project, "metrics/pretrain.json")["pretrain"]
     assert metrics["extra"] == {"known": len(test_texts) + 1, "used": 1}
-    assert "pretrain: more reviews from data/extra" in said
+    assert "data/extra" in printed
     assert 0 < metrics["vectors"]["vocabulary"] < metrics["vectors"]["words"] < 0.2
-    assert "pretrain: vectors for " in said
+    assert "vectors for " in printed
 
 
-def test_pretraining_can_be_left_out(project: Project, tmp_path):
+def test_pretraining_can_be_switched_off(project: Project, tmp_path):
     project = copy_of(project, tmp_path)
     project.run("dvc", "exp", "run", "-S", "pretrain.epochs=0", "evaluate")
     assert load_file(project.path / "models/pretrain/model.safetensors") == {}
@@ -168,17 +168,17 @@ def test_pretraining_can_be_left_out(project: Project, tmp_path):
     assert "failed" not in project.run("dvc", "plots", "show")
 
 
-def test_a_hard_table_goes_through_to_a_model(tmp_path):
-    """UTF-16, bare carriage returns, a NUL, 100,000 words, nothing but stop words, and one review a thousand times."""
+def test_a_difficult_table_is_processed_up_to_the_model(tmp_path):
+    """UTF-16, bare carriage returns, a NUL, 100,000 words, only stop words, and one review a thousand times."""
     project = copy_project(tmp_path / "project")
     words = "good bad fine awful love crash slow nice sync great update login".split()
     choose = np.random.default_rng(1).choice
     rows = [["the same review", 5]] * 1000 + [[" ".join(choose(words, 6)), 1 + i % 5] for i in range(300)]
     rows += [[" ".join(choose(words, 100_000)), 3], ["good\0bad", 2], ["the of and", 1], ["\U0001f600 İstanbul ﬁne", 4]]
-    with (tmp_path / "hard.csv").open("w", encoding="utf-16", newline="") as file:
+    with (tmp_path / "difficult.csv").open("w", encoding="utf-16", newline="") as file:
         csv.writer(file, lineterminator="\r").writerows([["content", "score"], *rows])
     params = YAML(typ="safe", pure=True).load(project.path / "params.yaml")
-    params["data"]["path"] = str(tmp_path / "hard.csv")
+    params["data"]["path"] = str(tmp_path / "difficult.csv")
     params["train"]["batch_size"] = 1024  # more than there are reviews
     YAML().dump(params, project.path / "params.yaml")
     project.run("dvc", "repro")
@@ -188,11 +188,11 @@ def test_a_hard_table_goes_through_to_a_model(tmp_path):
     assert len(pd.read_parquet(project.path / "data/evaluate/predictions.parquet")) == data["splits"]["test"]
 
 
-def test_a_mistake_in_the_params_is_one_line_and_leaves_nothing(tmp_path):
+def test_an_error_in_params_is_one_line_and_writes_nothing(tmp_path):
     project = copy_project(tmp_path)
     params = YAML(typ="safe").load(project.path / "params.yaml")
     params["synthesize"]["review"] = 5
     YAML().dump(params, project.path / "params.yaml")
-    said = project.run("python", "-m", "stages.synthesize", ok=False)
-    assert said == "error: params.yaml: synthesize.review: unknown key; did you mean reviews?\n"
+    printed = project.run("python", "-m", "stages.synthesize", ok=False)
+    assert printed == "error: params.yaml: synthesize.review: unknown key; did you mean reviews?\n"
     assert [path.name for path in sorted((project.path / "data").iterdir())] == ["extra", "vectors"]

@@ -16,7 +16,7 @@ TABLES = YAML(typ="safe").load(ROOT / "benchmarks/quality.yaml")
 QUICK: dict[str, dict[str, object]] = {
     "model": {"embedding_dim": 16, "hidden_size": 16},
     "train": {"epochs": 1, "batch_size": 256},
-    "baseline": {"ngrams": 1, "strengths": [1.0]},
+    "baseline": {"ngrams": 1, "C": [1.0]},
     "evaluate": {"bootstrap": 100},
 }
 ROWS = {"canva": 1500, "productivity15": 8055, "yelp10k": 10000, "marc_de": 17436}

@@ -38,15 +38,15 @@ def probabilities_of(model, ids, lengths):
 
 @pytest.mark.parametrize("cell", CELLS)
 @pytest.mark.parametrize("pooling", POOLINGS)
-def test_every_kind_of_model_says_the_same_as_pytorch(cell, pooling):
+def test_every_kind_of_model_predicts_the_same_as_pytorch(cell, pooling):
     for bidirectional, layers, bag in itertools.product((False, True), (1, 2), (True, False)):
         shape = {"bidirectional": bidirectional, "num_layers": layers, "bag_of_words": bag, "hidden_size": 7}
         model = build(cell=cell, pooling=pooling, **shape)
         session = session_of(model)
         for batch, words in ((1, 1), (1, 9), (9, 30)):
             ids, lengths = reviews(batch, batch, words)
-            (said,) = session.run(None, {"ids": ids})
-            np.testing.assert_allclose(said, probabilities_of(model, ids, lengths), rtol=0, atol=1e-6)
+            (probabilities,) = session.run(None, {"ids": ids})
+            np.testing.assert_allclose(probabilities, probabilities_of(model, ids, lengths), rtol=0, atol=1e-6)
 
 
 LARGE = build(embedding_dim=16, hidden_size=16)
@@ -57,9 +57,9 @@ SESSION = session_of(LARGE)
 @given(seed=st.integers(0, 10**6), batch=st.integers(1, 40), words=st.integers(1, 60), padding=st.integers(0, 5))
 def test_any_reviews_in_any_batch_with_any_padding(seed, batch, words, padding):
     ids, lengths = reviews(seed, batch, words)
-    (said,) = SESSION.run(None, {"ids": np.pad(ids, ((0, 0), (0, padding)))})
-    np.testing.assert_allclose(said, probabilities_of(LARGE, ids, lengths), rtol=0, atol=1e-6)
-    np.testing.assert_allclose(said.sum(axis=1), 1)
+    (probabilities,) = SESSION.run(None, {"ids": np.pad(ids, ((0, 0), (0, padding)))})
+    np.testing.assert_allclose(probabilities, probabilities_of(LARGE, ids, lengths), rtol=0, atol=1e-6)
+    np.testing.assert_allclose(probabilities.sum(axis=1), 1)
 
 
 def test_the_file_is_valid_and_the_same_each_time():

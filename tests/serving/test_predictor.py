@@ -1,4 +1,4 @@
-"""The exported model: the same words, the same stars, whoever asks and in whatever company."""
+"""The exported model: it encodes and predicts the same as the trained one, in any batch."""
 
 import json
 import shutil
@@ -34,34 +34,34 @@ def tokenize(project):
 
 
 @given(texts=TEXTS)
-def test_words_are_those_of_the_tensorflow_graph(predictor, tokenize, texts):
+def test_the_predictor_encodes_like_the_tensorflow_graph(predictor, tokenize, texts):
     ids, lengths = tokenize([predictor.clean(text) for text in texts])
-    found = predictor.encode(texts)
-    assert found.ids.tolist() == ids.tolist()
-    assert found.lengths.tolist() == lengths.tolist()
+    encoded = predictor.encode(texts)
+    assert encoded.ids.tolist() == ids.tolist()
+    assert encoded.lengths.tolist() == lengths.tolist()
 
 
 @given(texts=TEXTS, others=TEXTS)
-def test_an_answer_does_not_depend_on_the_company(predictor, texts, others):
+def test_a_prediction_does_not_depend_on_the_batch(predictor, texts, others):
     alone = predictor.predict_proba(texts)
     together = predictor.predict_proba([*others, *texts, *others])
     np.testing.assert_allclose(together[len(others) : len(others) + len(texts)], alone, rtol=0, atol=1e-6)
 
 
-def test_what_is_no_text_is_told_apart(predictor):
-    scores = predictor.predict(["great app", "", None, float("nan"), ["a"], "  ", 7, b"great app", "the of"])
-    assert scores.reasons == [None, "no text", "no text", "no text", "text is not text", "no text", None, None, None]
-    usable = [problem is None for problem in scores.reasons]
-    np.testing.assert_allclose(scores.probabilities[usable].sum(axis=1), 1)
-    assert np.isnan(scores.probabilities[~np.array(usable)]).all()
-    assert set(scores.predicted[usable]) <= {1, 2, 3, 4, 5}
-    assert not scores.predicted[~np.array(usable)].any()
-    np.testing.assert_allclose(scores.expected[0], scores.probabilities[0] @ [1, 2, 3, 4, 5])
-    assert scores.probabilities[0].tolist() == scores.probabilities[7].tolist()
+def test_cells_without_text_get_a_reason(predictor):
+    predictions = predictor.predict(["great app", "", None, float("nan"), ["a"], "  ", 7, b"great app", "the of"])
+    assert predictions.reasons == [None, *["no text"] * 3, "text is not a string", "no text", *[None] * 3]
+    usable = [reason is None for reason in predictions.reasons]
+    np.testing.assert_allclose(predictions.probabilities[usable].sum(axis=1), 1)
+    assert np.isnan(predictions.probabilities[~np.array(usable)]).all()
+    assert set(predictions.predicted[usable]) <= {1, 2, 3, 4, 5}
+    assert not predictions.predicted[~np.array(usable)].any()
+    np.testing.assert_allclose(predictions.expected[0], predictions.probabilities[0] @ [1, 2, 3, 4, 5])
+    assert predictions.probabilities[0].tolist() == predictions.probabilities[7].tolist()
     assert predictor.predict([]).reasons == []
 
 
-def test_a_word_moves_the_stars_by_what_is_lost_without_it(predictor):
+def test_the_effect_of_a_word_is_the_change_without_it(predictor):
     (effects,) = predictor.explain(["crash but great"])
     effect = dict(effects)
     assert [abs(value) for value in effect.values()] == sorted(map(abs, effect.values()), reverse=True)
@@ -71,7 +71,7 @@ def test_a_word_moves_the_stars_by_what_is_lost_without_it(predictor):
 
 
 @given(st.lists(st.integers(1, 5000), min_size=1, max_size=300), st.integers(1, 64))
-def test_batches_hold_every_review_once_and_few_words(lengths, size):
+def test_batches_hold_every_review_once_and_limit_the_words(lengths, size):
     lengths = np.array(lengths)
     batches = list(_batches(lengths, size))
     assert sorted(np.concatenate(batches)) == list(range(len(lengths)))
@@ -80,20 +80,20 @@ def test_batches_hold_every_review_once_and_few_words(lengths, size):
         assert len(batch) <= size
 
 
-def test_parity_names_the_first_text_that_differs(predictor):
+def test_parity_quotes_a_text_that_differs(predictor):
     texts = ["great app", "bad app"]
     reviews, probabilities = predictor.encode(texts), predictor.predict_proba(texts)
     assert check_parity(texts, reviews, probabilities, predictor, 1e-5) < 1e-6
-    with pytest.raises(UserError, match=r"differs by 1.0e-01 .*export\.tolerance.*'bad app'"):
+    with pytest.raises(UserError, match=r"differ by 1.0e-01, .*export\.tolerance.*'bad app'"):
         check_parity(texts, reviews, probabilities + np.array([[0.0], [0.1]]), predictor, 1e-5)
-    with pytest.raises(UserError, match="differs by nan"):
+    with pytest.raises(UserError, match="differ by nan"):
         check_parity(texts, reviews, probabilities * np.nan, predictor, 1e-5)
     other = reviews._replace(ids=np.where(np.arange(len(reviews.ids)) == 2, 999, reviews.ids))
-    with pytest.raises(UserError, match=r"reads other words.*'bad app'"):
+    with pytest.raises(UserError, match=r"the word ids of a text are .* instead of .*'bad app'"):
         check_parity(texts, other, probabilities, predictor, 1e-5)
 
 
-def test_the_export_says_what_it_was_made_from(project):
+def test_the_export_records_what_it_was_made_from(project):
     description = json.loads((project.path / "models/export/export.json").read_text(encoding="utf-8"))
     labels = pd.read_parquet(project.path / "data/prepare/train.parquet").rating
     assert description["prior"] == [(labels == star).mean() for star in range(1, 6)]
@@ -112,11 +112,11 @@ def test_files_that_do_not_belong_together_are_refused(project, tmp_path, name):
     with pytest.raises(UserError, match=name.replace(".", r"\.")):
         Predictor(folder)
     (folder / "export.json").unlink()
-    with pytest.raises(UserError, match=r"export\.json: no such file; dvc repro export makes it"):
+    with pytest.raises(UserError, match=r"export\.json: no such file; run dvc repro export"):
         Predictor(folder)
 
 
-def test_a_memory_that_is_full_changes_nothing(monkeypatch, make_params):
+def test_a_full_cache_does_not_change_the_result(monkeypatch, make_params):
     words = StopWords(frozenset(["the"]), frozenset())
     texts = ["the apps crashed, " * 3, "x" * 60, "crashes the crashing apps", "sooo goooood"] * 3
     expected = list(map(make_cleaner("english", make_params().clean, words), texts))
@@ -125,11 +125,11 @@ def test_a_memory_that_is_full_changes_nothing(monkeypatch, make_params):
 
 
 @pytest.mark.parametrize("module", ["src.serving.predictor", "commands.predict"])
-def test_no_framework_is_imported_to_use_a_model(project, module):
+def test_a_model_is_used_without_importing_a_framework(project, module):
     program = f"""
 import sys, {module}
 from pathlib import Path
-from src.serving.predictor import Scorer
+from src.serving.predictor import Predictor
 assert Predictor(Path(sys.argv[1])).predict(["great app"]).predicted[0]
 unused = "tensorflow torch pandas sklearn scipy onnx dask distributed fsspec".split()
 print([name for name in unused if name in sys.modules])

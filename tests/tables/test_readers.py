@@ -13,7 +13,7 @@ from src.core.errors import UserError
 from src.tables.readers import read_table
 from src.tables.sources import file_name, find_files, local_copy
 
-REVIEWS = [("good, really", "5"), ('says "no"\nand leaves', "1"), ("schön 😀", "4")]
+REVIEWS = [("good, really", "5"), ('message "no"\nand leaves', "1"), ("schön 😀", "4")]
 
 
 def write_csv(separator=","):
@@ -62,7 +62,7 @@ def test_json_lines_and_parquet_hold_the_same_reviews(tmp_path, data):
         assert read(path, data) == REVIEWS, path
 
 
-def test_a_file_of_another_code_is_read_as_cp1252(tmp_path, data):
+def test_a_file_that_is_not_utf_8_is_read_as_cp1252(tmp_path, data):
     path = tmp_path / "a.csv"
     path.write_bytes("content,score\nschön,5\n".encode("cp1252"))
     table = read_table(path, data)
@@ -70,7 +70,7 @@ def test_a_file_of_another_code_is_read_as_cp1252(tmp_path, data):
     assert next(table.rows).text == "schön"
 
 
-def test_rows_that_cannot_be_read_say_why_and_keep_their_numbers(tmp_path, data):
+def test_unreadable_rows_have_a_reason_and_keep_their_numbers(tmp_path, data):
     csv = tmp_path / "a.csv"
     csv.write_text("content,score\ngood,5\nbad,1,extra\n\nfine,4\n", encoding="utf-8")
     rows = list(read_table(csv, data).rows)
@@ -80,15 +80,15 @@ def test_rows_that_cannot_be_read_say_why_and_keep_their_numbers(tmp_path, data)
     assert [row.problem for row in read_table(lines, data).rows] == [None, "not a JSON object", "not a JSON object"]
 
 
-def test_a_missing_column_is_named_beside_its_nearest(tmp_path, data):
+def test_a_missing_column_is_named_with_the_nearest_one(tmp_path, data):
     path = tmp_path / "a.csv"
     path.write_text("contents;stars\ngood;5\n", encoding="utf-8")
-    with pytest.raises(UserError, match=r"no column content .*there are: contents, stars; nearest to it: contents"):
+    with pytest.raises(UserError, match=r"no column content .*columns are: contents, stars; did you mean contents\?"):
         read(path, data)
 
 
 @pytest.mark.parametrize(
-    ("name", "content", "says"),
+    ("name", "content", "message"),
     [
         ("a.csv", b"", "empty"),
         ("a.csv", b"content,score,content\n", "2 columns are called content"),
@@ -97,14 +97,14 @@ def test_a_missing_column_is_named_beside_its_nearest(tmp_path, data):
         ("a.csv.gz", b"not gzip", "cannot be read"),
         ("a.csv.gz", gzip.compress(write_csv().encode() * 100)[:-9], "cannot be read"),
         ("a.csv.zip", b"not zip", "cannot be read"),
-        ("a.jsonl", b"broken\n", "no column content"),
-        ("a.jsonl", b'{"contents": "good", "score": 5}\n', "no column content .*nearest to it: contents"),
+        ("a.jsonl", b"broken\n", "no column content .*the columns are: none"),
+        ("a.jsonl", b'{"contents": "good", "score": 5}\n', r"no column content .*did you mean contents\?"),
     ],
 )
-def test_an_unreadable_file_is_one_clear_line(tmp_path, data, name, content, says):
+def test_an_unreadable_file_is_one_clear_line(tmp_path, data, name, content, message):
     path = tmp_path / name
     path.write_bytes(content)
-    with pytest.raises(UserError, match=says) as error:
+    with pytest.raises(UserError, match=message) as error:
         read(path, data)
     assert "\n" not in str(error.value)
 
@@ -116,7 +116,7 @@ def test_a_record_may_lack_a_column(tmp_path, data):
 
 
 @pytest.mark.parametrize("end", ["", "\n"])
-def test_a_quote_left_open_is_found_by_its_line(tmp_path, data, end):
+def test_the_line_of_an_open_quote_is_named(tmp_path, data, end):
     path = tmp_path / "a.csv"
     path.write_text('content,score\n"one\nline",5\nlast,"good\nbad,1' + end, encoding="utf-8")
     with pytest.raises(UserError, match="line 4: a quote is opened and never closed"):
@@ -125,7 +125,7 @@ def test_a_quote_left_open_is_found_by_its_line(tmp_path, data, end):
     assert read(path, data) == [("good", "5")]
 
 
-def test_a_row_that_stands_in_quotes_as_a_whole_is_taken_out_of_them(tmp_path, data):
+def test_a_row_quoted_as_a_whole_is_split_into_its_fields(tmp_path, data):
     path = tmp_path / "a.csv"
     path.write_text('content,score,id;;\n"""good, really"",5,1";;\nbad,1,2;;\n', encoding="utf-8")
     table = read_table(path, data)
@@ -142,7 +142,7 @@ def test_a_broken_byte_does_not_overrule_the_byte_order_mark(tmp_path, data, sta
 
 
 @pytest.mark.parametrize("name", ["reviews.csv", "reviews.jsonl", "reviews.parquet"])
-def test_slice_columns_travel_with_the_row_and_may_be_missing(tmp_path, make_params, name):
+def test_slice_columns_are_part_of_the_row_and_may_be_missing(tmp_path, make_params, name):
     table = pd.DataFrame({"at": ["2024-01-02", "2024-02-03"], "score": ["1", "5"], "content": ["bad", "good"]})
     path = tmp_path / name
     {
@@ -155,19 +155,19 @@ def test_slice_columns_travel_with_the_row_and_may_be_missing(tmp_path, make_par
     assert [(row.text, row.rating) for row in rows] == [("bad", "1"), ("good", "5")]
 
 
-def test_true_probabilities_travel_with_the_row(tmp_path, data):
+def test_true_probabilities_are_part_of_the_row(tmp_path, data):
     path = tmp_path / "a.csv"
     lines = ["0,0,0,.25,.75", ",,,,", "1,0,0,0,x", "nan,0,0,0,1", "2,-1,0,0,0", "0,0,0,0,.5"]
     header = "content,score,true_p1,true_p2,true_p3,true_p4,true_p5\n"
     path.write_text(header + "".join(f"good,5,{line}\n" for line in lines), encoding="utf-8")
     rows = list(read_table(path, data).rows)
     assert [row.true_probabilities for row in rows] == [(0, 0, 0, 0.25, 0.75), *[None] * 5]
-    assert [row.problem for row in rows] == [None] * 2 + ["true probabilities are not shares that sum to 1"] * 4
+    assert [row.problem for row in rows] == [None] * 2 + ["true probabilities are invalid or do not sum to 1"] * 4
     assert {row.text for row in rows} == {"good"}
 
 
 class Answers(BaseHTTPRequestHandler):
-    """Answers a path with what the test gave it: (status, headers, body)."""
+    """Answers each path with the response that the test defines for it: (status, headers, body)."""
 
     def __init__(self, answers, *rest):
         self.answers = answers
@@ -187,7 +187,7 @@ class Answers(BaseHTTPRequestHandler):
 
 @pytest.fixture
 def serve():
-    """Serve some answers on this machine and give their address."""
+    """Return a function that serves the given answers on this machine and returns their address."""
     servers = []
 
     def start(answers):
@@ -217,17 +217,17 @@ def test_a_failing_url_is_one_clear_line(serve, tmp_path):
             "/a.csv": (200, {}, b"x" * 2_000_000),
         }
     )
-    for name, says in (("gone", "404"), ("cut", "cut off after 3 of 9 bytes"), ("a", r"more than data\.url_max_mb")):
-        with pytest.raises(UserError, match=says):
+    for name, message in (("gone", "404"), ("cut", "cut off after 3 of 9 bytes"), ("a", r"larger than data\.url_max")):
+        with pytest.raises(UserError, match=message):
             local_copy(f"{home}/{name}.csv", tmp_path, max_mb=1)
     assert list(tmp_path.iterdir()) == []
 
 
 def test_the_files_of_a_folder_are_its_partitions(tmp_path):
-    with pytest.raises(UserError, match=r"a\.csv: no such file; data\.path"):
+    with pytest.raises(UserError, match=r"a\.csv: no such file; check data\.path"):
         find_files(str(tmp_path / "a.csv"), "data.path")
     for place in (str(tmp_path), tmp_path.as_uri()):
-        with pytest.raises(UserError, match="no file in it"):
+        with pytest.raises(UserError, match="no files in this folder"):
             find_files(place, "data.path")
     for name in ("b.csv", "a.jsonl", ".hidden"):
         (tmp_path / name).write_text(name, encoding="utf-8")
@@ -236,11 +236,11 @@ def test_the_files_of_a_folder_are_its_partitions(tmp_path):
     assert find_files(str(tmp_path / "b.csv"), "") == ([str(tmp_path / "b.csv")], False)
     (tmp_path / "c").mkdir()
     for place in (str(tmp_path), tmp_path.as_uri()):
-        with pytest.raises(UserError, match="/c: a folder, whose files are not looked for"):
+        with pytest.raises(UserError, match="/c: a folder inside a folder is not read"):
             find_files(place, "data.path")
 
 
-def test_a_store_that_fsspec_knows_is_read_like_a_folder(tmp_path):
+def test_an_fsspec_store_is_read_like_a_folder(tmp_path):
     import fsspec
 
     store = fsspec.filesystem("memory")
@@ -249,8 +249,8 @@ def test_a_store_that_fsspec_knows_is_read_like_a_folder(tmp_path):
     assert ([file_name(name) for name in found], folder) == (["a.csv", "b.csv"], True)
     assert local_copy(found[1], tmp_path).read_bytes() == b"bbb"
     assert find_files("memory://reviews/a.csv", "").files == ["memory:///reviews/a.csv"]
-    with pytest.raises(UserError, match=r"more than data\.url_max_mb"):
+    with pytest.raises(UserError, match=r"larger than data\.url_max_mb"):
         local_copy(found[1], tmp_path, max_mb=1e-6)
-    for place, says in (("memory://nowhere", "cannot be read"), ("nope://a", "pip install fsspec|Protocol not known")):
-        with pytest.raises(UserError, match=says):
-            find_files(place, "data.path")
+    for url, message in (("memory://nowhere", "cannot be read"), ("nope://a", "pip install fsspec|Protocol not known")):
+        with pytest.raises(UserError, match=message):
+            find_files(url, "data.path")

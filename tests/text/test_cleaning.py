@@ -35,7 +35,7 @@ CLEANERS = {language: cleaner(language) for language in LANGUAGES}
         ("the of and", ""),
     ],
 )
-def test_known_answers(text, cleaned):
+def test_known_texts(text, cleaned):
     assert CLEANERS["english"](text) == cleaned
 
 
@@ -47,7 +47,7 @@ def test_known_answers(text, cleaned):
         ("spanish", "La aplicación no funciona muy bien", "aplic no funcion muy bien"),
     ],
 )
-def test_negations_stay_in_every_language(language, text, cleaned):
+def test_negations_are_kept_in_every_language(language, text, cleaned):
     assert CLEANERS[language](text) == cleaned
 
 
@@ -81,7 +81,7 @@ WORDS = st.lists(
 @example(words=["ses'des"])
 @example(words=["AAÁ"])
 @example(words=["don't's", "o'clock'd"])
-def test_cleaning_what_is_clean_changes_nothing(language, words):
+def test_cleaning_is_idempotent(language, words):
     clean = CLEANERS[language]
     once = clean(" ".join(words))
     assert clean(once) == once
@@ -90,17 +90,17 @@ def test_cleaning_what_is_clean_changes_nothing(language, words):
 
 
 @given(st.text(alphabet="abcdefinstuyz'", max_size=12), st.sampled_from(LANGUAGES))
-def test_stems_of_letters_are_stable_too(word, language):
+def test_stemming_is_idempotent(word, language):
     once = CLEANERS[language](word)
     assert CLEANERS[language](once) == once
 
 
 @given(st.text())
-def test_a_text_hardly_grows(text):
-    # NFKC and case folding write at most 18 letters for one, and words are separated by one space each.
+def test_cleaned_texts_are_at_most_20_times_as_long(text):
+    # NFKC and lower() turn one character into at most 18, and there is one space between words.
     assert len(CLEANERS["english"](text)) <= 20 * len(text)
 
 
-def test_a_text_of_a_million_dots_is_read_in_one_go():
-    # An e-mail pattern without a limit would look ahead over the whole rest at every letter.
+def test_a_text_of_half_a_million_dots_takes_linear_time():
+    # An e-mail pattern without limits would scan the rest of the text at every character.
     assert CLEANERS["english"]("x." * 500_000 + "@ crash").endswith("x crash")

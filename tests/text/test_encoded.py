@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from src.text.encoded import EncodedReviews, batches_by_length, load_encoded, pad, save_encoded, shuffled_batches
 from src.text.tokenizer import Tokenizer, save_tokenizer
-from src.text.vocabulary import FIRST_WORD, UNKNOWN, choose_vocabulary, count_words
+from src.text.vocabulary import FIRST_WORD, UNKNOWN, choose_vocabulary, count_words, read_vocabulary, word_ids
 
 WORDS = ["good", "bad", "!", "schön", "😀"]
 TEXTS = ["good bad", "", "schön 😀 unseen !", "good"]
@@ -23,62 +23,67 @@ def test_vocabulary_is_ordered_by_count_then_word():
     assert choose_vocabulary(counts, min_count=2, max_words=9) == ["a", "b"]
 
 
-def by_hand(text):
+def test_the_vocabulary_file_has_the_words_in_the_order_of_their_ids(tmp_path):
+    (tmp_path / "vocabulary.txt").write_text("good\nschön\n😀\n", encoding="utf-8")
+    assert word_ids(read_vocabulary(tmp_path / "vocabulary.txt")) == {"good": 2, "schön": 3, "😀": 4}
+
+
+def encode_by_hand(text):
     return [FIRST_WORD + WORDS.index(word) if word in WORDS else UNKNOWN for word in text.split(" ")]
 
 
-def test_the_graph_agrees_with_a_dictionary():
+def test_the_graph_returns_the_ids_of_the_vocabulary():
     encoded = Tokenizer(WORDS, max_length=9)(tf.constant(TEXTS))
-    assert encoded["ids"].numpy().tolist() == [i for text in TEXTS for i in by_hand(text)]
+    assert encoded["ids"].numpy().tolist() == [i for text in TEXTS for i in encode_by_hand(text)]
     assert encoded["lengths"].numpy().tolist() == [2, 1, 4, 1]
 
 
-def test_long_texts_are_cut():
+def test_long_texts_are_truncated():
     encoded = Tokenizer(WORDS, max_length=2)(tf.constant(["bad good bad", "good"]))
     assert encoded["ids"].numpy().tolist() == [3, 2, 2]
 
 
-def test_the_saved_graph_serves_strings(tmp_path):
+def test_the_saved_graph_accepts_strings(tmp_path):
     save_tokenizer(Tokenizer(WORDS, max_length=9), tmp_path / "saved")
     served = tf.saved_model.load(str(tmp_path / "saved")).signatures["serving_default"](tf.constant(TEXTS))
-    assert served["ids"].numpy().tolist() == [i for text in TEXTS for i in by_hand(text)]
+    assert served["ids"].numpy().tolist() == [i for text in TEXTS for i in encode_by_hand(text)]
 
 
-def test_reviews_come_back_from_disk_as_they_were(tmp_path):
+def test_reviews_are_unchanged_after_saving_and_loading(tmp_path):
     save_encoded(tmp_path / "reviews", REVIEWS)
     for before, after in zip(REVIEWS, load_encoded(tmp_path / "reviews"), strict=True):
         assert before.dtype == after.dtype
         np.testing.assert_array_equal(before, after)
 
 
-def test_padding_stands_behind_the_words():
+def test_padding_follows_the_words():
     ids, lengths = pad(REVIEWS, np.array([1, 0]))
     assert ids.tolist() == [[5, 0, 0], [2, 3, 4]]
     assert lengths.tolist() == [1, 3]
 
 
-def of_lengths(lengths):
-    """Reviews of so many words each."""
+def reviews_of_lengths(lengths):
+    """Make reviews with these numbers of words."""
     return EncodedReviews(np.zeros(sum(lengths), np.int32), np.cumsum([0, *lengths]), np.zeros(len(lengths), int))
 
 
 @given(st.lists(st.integers(1, 30), min_size=1, max_size=60), st.integers(1, 9), st.integers(0, 99), st.integers(1, 70))
-def test_batches_carry_each_review_exactly_once(lengths, batch_size, seed, shard):
+def test_batches_contain_each_review_exactly_once(lengths, batch_size, seed, shard):
     rows = np.arange(len(lengths))
     for batches in (
         list(batches_by_length(np.array(lengths), batch_size)),
-        list(shuffled_batches(of_lengths(lengths), rows, batch_size, seed, window=3, shard=shard)),
+        list(shuffled_batches(reviews_of_lengths(lengths), rows, batch_size, seed, window=3, shard=shard)),
     ):
         assert sorted(np.concatenate(batches)) == rows.tolist()
         assert max(map(len, batches)) <= batch_size
         assert len(batches) == math.ceil(len(rows) / batch_size)
 
 
-def test_a_shard_of_neighbours_is_read_through_before_the_next_and_both_orders_change():
-    reviews, rows = of_lengths([2] * 60), np.arange(60)
+def test_shards_come_one_after_the_other_in_random_order_and_are_shuffled_inside():
+    reviews, rows = reviews_of_lengths([2] * 60), np.arange(60)
     orders = set()
     for seed in range(9):
-        batches = list(shuffled_batches(reviews, rows, 5, seed, shard=22))  # of 20
+        batches = list(shuffled_batches(reviews, rows, 5, seed, shard=22))  # shards of 20, a multiple of 5
         shards = [np.concatenate(batches[i : i + 4]) for i in (0, 4, 8)]
         assert all(len(set(shard // 20)) == 1 for shard in shards)
         orders.add(tuple(shard[0] // 20 for shard in shards))
@@ -86,7 +91,7 @@ def test_a_shard_of_neighbours_is_read_through_before_the_next_and_both_orders_c
     assert len(orders) > 1
 
 
-def test_parts_are_the_reviews_in_their_order():
+def test_parts_contain_the_reviews_in_order():
     reviews = EncodedReviews(np.arange(2, 12, dtype=np.int32), np.array([0, 3, 4, 8, 9, 10]), np.arange(5))
     parts = list(reviews.parts(size=2))
     assert [part.labels.tolist() for part in parts] == [[0, 1], [2, 3], [4]]
@@ -97,23 +102,23 @@ def test_parts_are_the_reviews_in_their_order():
     ]
 
 
-def test_a_repeated_row_is_carried_as_often_as_it_is_asked_for():
+def test_a_repeated_row_is_repeated_in_the_batches():
     rows = np.array([0, 0, 2, 2, 2])
-    batches = list(shuffled_batches(of_lengths([3, 1, 6]), rows, 2, seed=1))
+    batches = list(shuffled_batches(reviews_of_lengths([3, 1, 6]), rows, 2, seed=1))
     assert sorted(np.concatenate(batches)) == rows.tolist()
 
 
-def test_the_order_changes_with_the_seed_and_only_with_it():
+def test_only_the_seed_changes_the_order():
     lengths = np.random.default_rng(0).integers(1, 30, 500)
     first, again, other = (
-        [batch.tolist() for batch in shuffled_batches(of_lengths(lengths), np.arange(500), 8, seed)]
+        [batch.tolist() for batch in shuffled_batches(reviews_of_lengths(lengths), np.arange(500), 8, seed)]
         for seed in (1, 1, 2)
     )
     assert first == again != other
 
 
-def test_like_lengths_share_a_batch():
+def test_reviews_of_a_batch_have_similar_lengths():
     lengths = np.random.default_rng(0).integers(1, 100, 1000)
-    batches = list(shuffled_batches(of_lengths(lengths), np.arange(1000), 20, seed=1))
+    batches = list(shuffled_batches(reviews_of_lengths(lengths), np.arange(1000), 20, seed=1))
     padded = sum(len(batch) * lengths[batch].max() for batch in batches)
     assert padded == pytest.approx(lengths.sum(), rel=0.05)

@@ -16,7 +16,7 @@ def encode(texts, known=(), max_length=10):
     return encode_unlabelled(rows, {text_digest(text) for text in known}, str.lower, IDS, max_length)
 
 
-def test_each_row_is_used_or_counted_with_its_reason():
+def test_every_row_is_counted_as_used_or_by_reason():
     rows = ["good bad", "Good  BAD", "good new", "good", "", None, ["no text"], "bad good bad good"]
     reviews, counts = encode(rows, known=["GOOD new"], max_length=3)
     assert reviews.ids.tolist() == [2, 3, 3, 2, 3]
@@ -29,7 +29,7 @@ def test_a_word_outside_the_vocabulary_is_unknown():
 
 
 @given(st.lists(st.lists(st.sampled_from(["good", "bad", "x"]), min_size=2, max_size=4)), st.data())
-def test_no_text_that_is_known_comes_in_and_no_other_is_lost(reviews, data):
+def test_all_texts_but_known_ones_are_used_once(reviews, data):
     texts = [" ".join(words) for words in reviews]
     known = data.draw(st.lists(st.sampled_from(texts))) if texts else []
     encoded, counts = encode(texts, known)
@@ -37,7 +37,7 @@ def test_no_text_that_is_known_comes_in_and_no_other_is_lost(reviews, data):
     assert counts.total() == len(texts)
 
 
-def test_joined_reviews_stand_one_behind_the_other():
+def test_concatenated_reviews_keep_their_order():
     first = EncodedReviews(np.array([2, 3, 2], np.int32), np.array([0, 1, 3]), np.array([4, 0]))
     second, _ = encode(["bad good", "good good good"])
     both = concatenate(first, second)
