@@ -1,9 +1,9 @@
 """Run DVC experiments of the last commit, each in its own clone of the repository. Used by sweep and search.
 
-Two runs in one repository disturb each other: workers of `dvc queue start --jobs 2` race and fail without a log
-(https://github.com/treeverse/dvc/issues/10673), and runs of `dvc exp run --temp` or in Git worktrees overwrite each
-other's refs/exps. A clone shares only DVC's cache and the checkpoints. An experiment is finished when the main
-repository has its Git ref.
+Parallel runs in one repository disturb each other: workers of `dvc queue start --jobs 2` race and fail without a log
+(https://github.com/treeverse/dvc/issues/10673), runs of `dvc exp run --temp` share DVC's stash, and Git worktrees share
+refs/exps. Clones share only DVC's cache and the checkpoints. An experiment is finished when its Git ref has been
+fetched into the main repository.
 """
 
 import json
@@ -60,7 +60,7 @@ class RunResult(NamedTuple):
 
 
 class Experiments:
-    """The experiments of HEAD, which differ from it only in their parameters."""
+    """The experiments of HEAD; they differ from it only in their parameters."""
 
     def __init__(self) -> None:
         self.commit = git("rev-parse", "HEAD")
@@ -123,7 +123,7 @@ class Experiments:
     def _run(self, experiment: Experiment, stop: threading.Event) -> RunResult:
         options = ["--name", experiment.name, *(f"--set-param={change}" for change in experiment.overrides)]
         command = [sys.executable, "-m", "commands.child", str(os.getpid()), "exp", "run", *options]
-        env = os.environ | {"PYTHONUNBUFFERED": "1"}  # otherwise DVC's lines follow those of its stages in the log
+        env = os.environ | {"PYTHONUNBUFFERED": "1"}  # keeps DVC's and the stages' lines in order in the log
         started = time.monotonic()
         if not stop.is_set():
             with TemporaryDirectory(dir=CLONES, ignore_cleanup_errors=True) as folder, experiment.log.open("wb") as log:
@@ -137,7 +137,7 @@ class Experiments:
         return RunResult(experiment, self.ref(experiment), time.monotonic() - started)
 
     def _clone(self, folder: Path) -> Path:
-        """Clone the commit with this repository's settings, cache and checkpoints; return the project's root in it."""
+        """Clone the commit, sharing the local settings, the cache and the checkpoints; return the project's root."""
         root = Path(git("rev-parse", "--show-toplevel"))
         project = folder / Path.cwd().relative_to(root)
         git("clone", "--quiet", "--shared", "--no-checkout", str(root), str(folder))
@@ -157,7 +157,7 @@ class Experiments:
 
     @contextmanager
     def exclusive(self) -> Iterator[None]:
-        """Allow only one sweep or search at a time, and only without uncommitted changes.
+        """Hold the lock for one sweep or search at a time, and refuse uncommitted changes.
 
         Raises:
             UserError: another one is running, or tracked files have changed since the commit.
@@ -174,7 +174,7 @@ class Experiments:
 
 
 def refuse_changes() -> None:
-    """Refuse uncommitted changes, which an experiment would not contain.
+    """Refuse uncommitted changes, because the clones would not contain them.
 
     Raises:
         UserError: names the changed files.
@@ -183,8 +183,8 @@ def refuse_changes() -> None:
     if changed:
         files = ", ".join(changed[:MAX_LISTED]) + (", ..." if len(changed) > MAX_LISTED else "")
         raise UserError(
-            f"{files}: changed since the last commit, where all experiments start; commit the changes, or discard them "
-            "with git reset --hard (a killed dvc exp run can leave its settings in params.yaml)"
+            f"{files}: changed since the last commit, from which all experiments start; commit the changes, or discard "
+            "them with git reset --hard (a killed dvc exp run can leave its settings in params.yaml)"
         )
 
 
@@ -213,11 +213,11 @@ def output_of(*command: str, folder: Path | None = None) -> str:
     """Return the standard output of a command.
 
     Raises:
-        UserError: the command failed; contains its error message.
+        UserError: the command failed; the message contains its error output.
     """
     done = subprocess.run(command, cwd=folder, capture_output=True, encoding="utf-8", check=False)
     if done.returncode:
-        raise UserError(f"{Path(command[0]).name} {command[1]}: {done.stderr}")
+        raise UserError(f"{' '.join(command)}: {done.stderr}")
     return done.stdout.rstrip("\n")
 
 

@@ -3,8 +3,8 @@
 python -m commands.search train --trials 20    continues an earlier search, also with a larger number of trials
 
 Each trial is a DVC experiment, search-<space>-<number>. These experiments of the last commit are the only record of the
-search: a proposal depends only on them and on base.seed. The test split is not used. Trials are not pruned, because
-train.patience already stops a training early.
+search: a proposal depends only on the trials before it and on base.seed. The test split is not used. Trials are not
+pruned, because train.patience already stops a training early.
 """
 
 import argparse
@@ -31,7 +31,7 @@ class Trial(NamedTuple):
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("name", help="a space in sweeps.yaml")
-    parser.add_argument("--trials", type=int, default=20, metavar="N", help="with the finished ones; default: 20")
+    parser.add_argument("--trials", type=int, default=20, metavar="N", help="total, with finished ones; default: 20")
     args = parser.parse_args()
     if args.trials < 1:
         parser.error("--trials must be 1 or more")

@@ -23,7 +23,7 @@ def main() -> None:
     parser.add_argument("name", help="a grid in sweeps.yaml")
     parser.add_argument("--jobs", type=int, default=1, metavar="N", help="experiments to run in parallel; default: 1")
     parser.add_argument(
-        "-S", "--set-param", action="append", default=[], metavar="KEY=VALUE", help="for all experiments"
+        "-S", "--set-param", action="append", default=[], metavar="KEY=VALUE", help="set in all experiments"
     )
     args = parser.parse_args()
     if args.jobs < 1:

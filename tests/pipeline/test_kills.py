@@ -115,7 +115,7 @@ def test_killed_experiments_in_parallel_end_with_the_same_locks(clone: Project):
     kill(sweep)
     assert start_sweep(clone).wait() == 0
     assert experiment_locks(clone) == expected
-    assert not list(checkpoints.glob("*")), "each experiment continued from its checkpoint, and then removed it"
+    assert not list(checkpoints.glob("*")), "the last sweep did not continue from the checkpoint"
 
 
 @pytest.mark.parametrize("shell", ["/bin/sh", "/bin/bash"])
