@@ -8,16 +8,11 @@ from contextlib import suppress
 import psutil
 
 
-def wait_for_end(process: psutil.Process) -> None:
-    """Wait until another process has ended. A zombie has ended; psutil's `wait` would wait until it is reaped."""
+def end_with(process: psutil.Process) -> None:
+    """Exit as soon as another process ends. A zombie has ended, too: psutil's `wait` would wait until it is reaped."""
     with suppress(psutil.NoSuchProcess):
         while process.is_running() and process.status() != psutil.STATUS_ZOMBIE:
             time.sleep(0.1)
-
-
-def exit_with(process: psutil.Process) -> None:
-    """Exit immediately when another process ends."""
-    wait_for_end(process)
     os._exit(1)
 
 
@@ -33,4 +28,4 @@ def find_parent() -> psutil.Process | None:
 # take seconds: a parent that was killed meanwhile could no longer be found. Linux can signal a process when its parent
 # ends (PR_SET_PDEATHSIG), but the parent may be a shell, which does not end with `dvc`.
 if {"DVC_STAGE", "TORCHELASTIC_RUN_ID"} & os.environ.keys() and (parent := find_parent()) is not None:
-    threading.Thread(target=exit_with, args=(parent,), daemon=True).start()
+    threading.Thread(target=end_with, args=(parent,), daemon=True).start()
