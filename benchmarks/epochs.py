@@ -24,7 +24,7 @@ from src.learning.classification import ClassificationTask
 from src.learning.model import ReviewModel
 from src.learning.training import Training, be_deterministic
 from src.text.encoded import EncodedReviews, load_encoded, pad, shuffled_batches
-from src.text.vocabulary import FIRST_WORD
+from src.text.vocabulary import FIRST_WORD, read_vocabulary
 
 STARS = 5
 SOURCE_HIDDEN, SOURCE_EMBEDDING = 64, 128  # as in source_method.SourceModel
@@ -38,7 +38,7 @@ class Corpus:
         self.params = params
         self.reviews = load_encoded(Path("data/encode/train"))
         self.rows = np.load("data/resample/rows.npy", allow_pickle=False)[:most]
-        self.words = len(Path("data/encode/vocabulary.txt").read_text(encoding="utf-8").splitlines())
+        self.words = len(read_vocabulary(Path("data/encode/vocabulary.txt")))
         self.batches = list(shuffled_batches(self.reviews, self.rows, params.train.batch_size, seed=1))
         model = ReviewModel(params.model, FIRST_WORD + self.words, STARS)
         self.task = ClassificationTask(model, self.reviews, self.rows, self.reviews, np.zeros(STARS))
@@ -165,7 +165,7 @@ def keras_ways(corpus: Corpus) -> tuple[Callable[[], None], Callable[[], None]]:
 
     settings, reviews = corpus.params.model, corpus.reviews
     table = pd.read_parquet("data/clean/train.parquet").iloc[corpus.rows]
-    words = Path("data/encode/vocabulary.txt").read_text(encoding="utf-8").splitlines()
+    words = read_vocabulary(Path("data/encode/vocabulary.txt"))
     vectorization = tf.keras.layers.TextVectorization(
         standardize=None, split="whitespace", ragged=True, vocabulary=words
     )

@@ -27,7 +27,7 @@ from src.learning.classification import ClassificationTask
 from src.learning.model import ReviewModel
 from src.learning.training import Training, be_deterministic
 from src.text.encoded import load_encoded, shuffled_batches
-from src.text.vocabulary import FIRST_WORD
+from src.text.vocabulary import FIRST_WORD, read_vocabulary
 
 STARS = 5
 NONE = "not measured"
@@ -108,7 +108,7 @@ def measure(way: str, device: str, precision: str, size: int, steps: int) -> flo
         step = makers[way](params.model, device, precision)
         work = [lambda shape=shape: step(*shape) for shape in shapes] if step else []
     else:
-        words = FIRST_WORD + len(Path("data/encode/vocabulary.txt").read_text(encoding="utf-8").splitlines())
+        words = FIRST_WORD + len(read_vocabulary(Path("data/encode/vocabulary.txt")))
         model = ReviewModel(params.model, words, STARS).to(device)
         task = ClassificationTask(model, reviews, rows, reviews, np.zeros(STARS))
         training = Training(model, 10**6, params.train)

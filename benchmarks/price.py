@@ -22,7 +22,7 @@ from src.learning.classification import ClassificationTask
 from src.learning.model import ReviewModel
 from src.learning.training import be_deterministic, fit
 from src.text.encoded import load_encoded
-from src.text.vocabulary import FIRST_WORD
+from src.text.vocabulary import FIRST_WORD, read_vocabulary
 
 ENCODED = Path("data/encode")
 EPOCHS = 2
@@ -68,7 +68,7 @@ def seconds_of(way: str) -> float:
         be_deterministic(settings.threads)
     train_split, valid_split = load_encoded(ENCODED / "train"), load_encoded(ENCODED / "valid")
     rows = np.load("data/resample/rows.npy", allow_pickle=False)
-    words = FIRST_WORD + len((ENCODED / "vocabulary.txt").read_text(encoding="utf-8").splitlines())
+    words = FIRST_WORD + len(read_vocabulary(ENCODED / "vocabulary.txt"))
     torch.manual_seed(params.base.seed)
     model = ReviewModel(params.model, words, 5)
     with tempfile.TemporaryDirectory() as folder:

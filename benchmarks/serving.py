@@ -24,9 +24,8 @@ import numpy as np
 import psutil
 import pyarrow.parquet as pq
 
-from commands.serve import MODEL
 from commands.serve import main as serve
-from src.serving.predictor import DESCRIPTION, NETWORK, Predictor, md5
+from src.serving.predictor import DESCRIPTION, EXPORTED_MODEL, NETWORK, Predictor, md5
 from src.text.encoded import EncodedReviews
 
 CLIENTS = (1, 16, 64)
@@ -139,8 +138,8 @@ def int8() -> None:
 
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary) / "export"
-        shutil.copytree(MODEL, folder)
-        quantize_dynamic(MODEL / NETWORK, folder / NETWORK)
+        shutil.copytree(EXPORTED_MODEL, folder)
+        quantize_dynamic(EXPORTED_MODEL / NETWORK, folder / NETWORK)
         description = json.loads((folder / DESCRIPTION).read_text(encoding="utf-8"))
         description["files"][NETWORK] = md5(folder / NETWORK)
         (folder / DESCRIPTION).write_text(json.dumps(description), encoding="utf-8")
@@ -166,7 +165,7 @@ def eager(bfloat16: bool = False) -> None:
     model.load_state_dict(load_file("models/train/model.safetensors"))
 
     class Eager(Predictor):
-        def read(self, reviews: EncodedReviews, batch_size: int = 0) -> np.ndarray:
+        def predict_encoded(self, reviews: EncodedReviews, batch_size: int = 0) -> np.ndarray:
             with torch.autocast("cpu", torch.bfloat16, enabled=bfloat16):
                 return predict(model, reviews, shift)
 

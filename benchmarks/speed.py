@@ -38,7 +38,7 @@ from src.text.cleaning import make_cleaner
 from src.text.encoded import EncodedReviews
 from src.text.stop_words import find_stop_words
 from src.text.tokenizer import Tokenizer
-from src.text.vocabulary import FIRST_WORD, UNKNOWN
+from src.text.vocabulary import FIRST_WORD, UNKNOWN, read_vocabulary
 from stages.synthesize import read_clauses
 
 EXPORTED = Path("models/export")
@@ -199,7 +199,7 @@ def texts_of(stage: str, splits: Iterable[str]) -> list[str]:
 
 def vocabulary() -> list[str]:
     """The words that the model knows."""
-    return Path("data/encode/vocabulary.txt").read_text(encoding="utf-8").splitlines()
+    return read_vocabulary(Path("data/encode/vocabulary.txt"))
 
 
 if __name__ == "__main__":

@@ -1,33 +1,16 @@
-"""DVC's command line for one experiment beside others: python -m commands.child PID exp run --temp ...
+"""Run a DVC command that ends when another process ends: python -m commands.child PID exp run ...
 
-It ends with the process PID: else an experiment would outlive a killed sweep, and the next would run it once more. And
-it has a stash of its own: DVC's runs share one, and a run that ends goes on with what another has just put there.
+Without this, an experiment would outlive a killed sweep, and the next sweep would run it a second time.
 """
 
-import os
 import sys
 import threading
-from contextlib import suppress
-from pathlib import Path
-from uuid import uuid4
 
-import dvc.repo.experiments
 import psutil
 from dvc.cli import main
-from dvc.lock import make_lock
 
-from stages import wait_for_end
-
-
-def end_with(pid: int, lock: Path) -> None:
-    """End this process after another one, but not while DVC has its settings in the workspace, which it would leave."""
-    with suppress(psutil.NoSuchProcess):
-        wait_for_end(psutil.Process(pid))
-    with make_lock(str(lock), wait=True):
-        os._exit(1)
-
+from stages import end_with
 
 if __name__ == "__main__":
-    threading.Thread(target=end_with, args=(int(sys.argv[1]), Path(".dvc/tmp/lock").resolve()), daemon=True).start()
-    dvc.repo.experiments.WORKSPACE_STASH = f"refs/exps/temp/stash-{uuid4().hex}"
+    threading.Thread(target=end_with, args=(psutil.Process(int(sys.argv[1])),), daemon=True).start()
     sys.exit(main(sys.argv[2:]))

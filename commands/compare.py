@@ -58,9 +58,7 @@ def main() -> None:
     parser.add_argument("--output", type=Path, metavar="FILE.csv", help="write all changed reviews to this file")
     args = parser.parse_args()
     if args.resamples < MIN_RESAMPLES:
-        parser.error(
-            f"--resamples must be {MIN_RESAMPLES} or more; with fewer, p-values are too coarse for six metrics"
-        )
+        parser.error(f"--resamples must be {MIN_RESAMPLES} or more; with fewer, p-values are too coarse")
     params = read_params(Path("params.yaml"))
     a, b = read_side(args.a), read_side(args.b)
     for side in (b, a):

@@ -1,8 +1,9 @@
-"""DVC experiments of the last commit, each in a folder and a process of its own: what sweep and search share.
+"""Run DVC experiments of the last commit, each in its own clone of the repository. Used by sweep and search.
 
-Not by `dvc queue start --jobs 2`: its workers race, and experiments fail without a log
-(https://github.com/treeverse/dvc/issues/10673); what a killed one was at stays "Running". `dvc exp run --temp` isolates
-as well, and its exit code and its output are ours. An experiment is finished when Git has its ref.
+Parallel runs in one repository disturb each other: workers of `dvc queue start --jobs 2` race and fail without a log
+(https://github.com/treeverse/dvc/issues/10673), runs of `dvc exp run --temp` share DVC's stash, and Git worktrees share
+refs/exps. Clones share only DVC's cache and the checkpoints. An experiment is finished when its Git ref has been
+fetched into the main repository.
 """
 
 import json
@@ -12,44 +13,46 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from copy import deepcopy
+from functools import cached_property
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple
 
-from dvc.lock import make_lock
 from filelock import FileLock, Timeout
 
 from src.core.errors import UserError
 from src.core.files import parse_yaml
 from src.core.params import check_params
 
-TEMPORARY = Path(".dvc/tmp")
-LOGS = TEMPORARY / "sweep"
-LISTED = 5
+LOGS = Path(".dvc/tmp/sweep")
+CLONES = LOGS / "clones"
+MAX_LISTED = 5
+DVC = (sys.executable, "-m", "dvc")
 
 
 class Experiment(NamedTuple):
-    """A name and what it changes in params.yaml, by section.key."""
+    """The name of an experiment and the parameters it changes, as section.key -> value."""
 
     name: str
     changes: Mapping[str, Any]
 
     @property
     def log(self) -> Path:
-        """What its run printed last time."""
+        """The file with the output of its last run."""
         return LOGS / f"{self.name}.log"
 
     @property
     def overrides(self) -> list[str]:
-        """Its changes as DVC wants them: JSON is what Hydra's grammar reads with the types as they are."""
+        """The changes as values of --set-param, in JSON: Hydra's grammar then keeps their types."""
         return [f"{key}={json.dumps(value, ensure_ascii=False)}" for key, value in self.changes.items()]
 
 
-class FinishedRun(NamedTuple):
-    """A run that has ended: its experiment, the ref of that unless it failed, and the seconds it took."""
+class RunResult(NamedTuple):
+    """The result of a run: the Git ref of its experiment (None if it failed) and its duration."""
 
     experiment: Experiment
     ref: str | None
@@ -57,28 +60,27 @@ class FinishedRun(NamedTuple):
 
 
 class Experiments:
-    """Those of HEAD; nothing but their settings may differ from it."""
+    """The experiments of HEAD; they differ from it only in their parameters."""
 
     def __init__(self) -> None:
         self.commit = git("rev-parse", "HEAD")
         self.params = parse_yaml(show(self.commit, "params.yaml"), "params.yaml")
 
     def check(self, experiment: Experiment) -> None:
-        """Refuse a name that Git does not take, and settings that params.yaml may not have.
+        """Check the name and the parameters of an experiment.
 
         Raises:
-            UserError: names the experiment and what is wrong.
+            UserError: Git does not accept the name, or params.yaml does not accept a parameter.
         """
         name = experiment.name
-        ref = ["git", "check-ref-format", f"refs/exps/{name}"]
-        if "/" in name or subprocess.run(ref, check=False).returncode:
+        if "/" in name or subprocess.run(["git", "check-ref-format", f"refs/exps/{name}"], check=False).returncode:
             raise UserError(
-                f"{name}: Git takes no such name for an experiment; set the value in params.yaml, and commit that"
+                f"{name}: Git does not accept this experiment name; set the value in params.yaml and commit it"
             )
-        check_params(self.changed(experiment), name)
+        check_params(self.params_of(experiment), name)
 
-    def changed(self, experiment: Experiment) -> dict[str, Any]:
-        """The content of its params.yaml."""
+    def params_of(self, experiment: Experiment) -> dict[str, Any]:
+        """Return the content of the experiment's params.yaml."""
         params = deepcopy(self.params)
         for name, value in experiment.changes.items():
             section, _, key = name.partition(".")
@@ -86,26 +88,28 @@ class Experiments:
         return params
 
     def ref(self, experiment: Experiment) -> str | None:
-        """The ref of a finished experiment.
+        """Return the ref of an experiment, or None if it is not finished.
 
         Raises:
-            UserError: there is one of this name with other parameters.
+            UserError: an experiment of this name has other parameters.
         """
         ref = refs_of(self.commit).get(experiment.name)
-        if ref and parse_yaml(show(ref, "params.yaml"), ref) != self.changed(experiment):
+        if ref and parse_yaml(show(ref, "params.yaml"), ref) != self.params_of(experiment):
             raise UserError(
-                f"{experiment.name}: an experiment of this name has other parameters; dvc exp remove {experiment.name}"
+                f"{experiment.name}: an experiment with this name but other parameters exists; remove it with "
+                f"dvc exp remove {experiment.name}"
             )
         return ref
 
-    def missing(self, experiments: Sequence[Experiment]) -> list[Experiment]:
-        """Those that are not finished."""
+    def unfinished(self, experiments: Sequence[Experiment]) -> list[Experiment]:
+        """Return the experiments that are not finished."""
         return [experiment for experiment in experiments if self.ref(experiment) is None]
 
-    def run(self, experiments: Sequence[Experiment], jobs: int, report: Callable[[FinishedRun], None]) -> None:
-        """Run experiments side by side, and report each as it ends; an exception lets those that run come to an end.
+    def run(self, experiments: Sequence[Experiment], jobs: int, report: Callable[[RunResult], None]) -> None:
+        """Run experiments in parallel and report each one as it ends.
 
-        The first runs alone, so that the others find in DVC's run cache what all share.
+        The first one runs alone, so that the others find the stages they share in DVC's run cache. After an exception
+        no new experiment starts, and the running ones are awaited.
         """
         stop = threading.Event()
         with ThreadPoolExecutor(jobs) as pool:
@@ -116,109 +120,129 @@ class Experiments:
             finally:
                 stop.set()
 
-    def _run(self, experiment: Experiment, stop: threading.Event) -> FinishedRun:
-        options = ["--temp", "--name", experiment.name, *(f"--set-param={change}" for change in experiment.overrides)]
-        command = [sys.executable, "-m", "commands.child", str(os.getpid()), "--wait-for-lock", "exp", "run", *options]
-        env = os.environ | {"PYTHONUNBUFFERED": "1"}  # else what DVC says stands in the log after what its stages say
+    def _run(self, experiment: Experiment, stop: threading.Event) -> RunResult:
+        options = ["--name", experiment.name, *(f"--set-param={change}" for change in experiment.overrides)]
+        command = [sys.executable, "-m", "commands.child", str(os.getpid()), "exp", "run", *options]
+        env = os.environ | {"PYTHONUNBUFFERED": "1"}  # keeps DVC's and the stages' lines in order in the log
         started = time.monotonic()
         if not stop.is_set():
-            self.refuse_changes()
-            with experiment.log.open("wb") as log:
-                subprocess.run(
-                    command, env=env, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT, check=False
+            with TemporaryDirectory(dir=CLONES, ignore_cleanup_errors=True) as folder, experiment.log.open("wb") as log:
+                project = self._clone(Path(folder))
+                done = subprocess.run(
+                    command, cwd=project, env=env, stdin=subprocess.DEVNULL, stdout=log, stderr=log, check=False
                 )
-        return FinishedRun(experiment, self.ref(experiment), time.monotonic() - started)
+                if done.returncode == 0:
+                    ref = ref_folder(self.commit) + experiment.name
+                    git("fetch", "--quiet", "--no-tags", "--no-write-fetch-head", folder, f"{ref}:{ref}")
+        return RunResult(experiment, self.ref(experiment), time.monotonic() - started)
 
-    def refuse_changes(self) -> None:
-        """Refuse to start from anything but the commit.
+    def _clone(self, folder: Path) -> Path:
+        """Clone the commit, sharing the local settings, the cache and the checkpoints; return the project's root."""
+        root = Path(git("rev-parse", "--show-toplevel"))
+        project = folder / Path.cwd().relative_to(root)
+        git("clone", "--quiet", "--shared", "--no-checkout", str(root), str(folder))
+        git("-C", str(folder), "checkout", "--quiet", "--detach", self.commit)
+        for config, copy in (root / ".git/config", folder / ".git"), (Path(".dvc/config.local"), project / ".dvc"):
+            if config.exists():
+                shutil.copy(config, copy)
+        output_of(*DVC, "config", "--local", "cache.dir", self._cache, folder=project)
+        checkpoints = Path(".checkpoints").resolve()
+        checkpoints.mkdir(exist_ok=True)
+        (project / ".checkpoints").symlink_to(checkpoints)
+        return project
 
-        Raises:
-            UserError: names the changed files, or says that HEAD has moved.
-        """
-        with make_lock(str(TEMPORARY / "lock"), wait=True):  # DVC changes params.yaml for a moment when a run starts
-            changed = [line[3:] for line in git("status", "--porcelain", "--untracked-files=no").splitlines()]
-            commit = git("rev-parse", "HEAD")
-        if changed:
-            files = ", ".join(changed[:LISTED]) + (", ..." if len(changed) > LISTED else "")
-            raise UserError(
-                f"{files}: changed since the last commit, and every experiment would start from that; commit, or go "
-                "back by git reset --hard (a killed dvc exp run can leave its settings in params.yaml)"
-            )
-        if commit != self.commit:
-            raise UserError("HEAD has moved since the start; the same command begins anew from there")
+    @cached_property
+    def _cache(self) -> str:
+        return output_of(*DVC, "cache", "dir")
 
     @contextmanager
-    def alone(self, names: Collection[str]) -> Iterator[None]:
-        """Keep other sweeps and searches out, and remove what killed runs of these experiments left."""
-        LOGS.mkdir(parents=True, exist_ok=True)
+    def exclusive(self) -> Iterator[None]:
+        """Hold the lock for one sweep or search at a time, and refuse uncommitted changes.
+
+        Raises:
+            UserError: another one is running, or tracked files have changed since the commit.
+        """
+        CLONES.mkdir(parents=True, exist_ok=True)
         try:
             with FileLock(LOGS / "lock", timeout=0):
-                self.refuse_changes()
-                self._clear(names)
+                refuse_changes()
+                for left_by_a_killed_sweep in CLONES.iterdir():
+                    shutil.rmtree(left_by_a_killed_sweep, ignore_errors=True)
                 yield
         except Timeout:
-            raise UserError("another sweep or search is at work here; wait until it has ended") from None
+            raise UserError("another sweep or search is running in this repository; wait until it ends") from None
 
-    def _clear(self, names: Collection[str]) -> None:
-        folder = TEMPORARY / "exps"
-        # DVC writes it in place: empty after a kill in that moment, it makes all later runs fail.
-        with suppress(FileNotFoundError):
-            if not (folder / "rwlock").read_bytes():
-                (folder / "rwlock").unlink()
-        # DVC never removes the folder of a killed run, and shows it as running for ever.
-        for path in (folder / "run").glob("*/*.run"):
-            with suppress(ValueError):  # half written, too
-                run = json.loads(path.read_text(encoding="utf-8"))
-                ours = run["name"] in names and run["baseline_rev"] == self.commit
-                if ours and Path(run["root_dir"]).parent == (folder / "standalone").resolve():
-                    shutil.rmtree(run["root_dir"], ignore_errors=True)
+
+def refuse_changes() -> None:
+    """Refuse uncommitted changes, because the clones would not contain them.
+
+    Raises:
+        UserError: names the changed files.
+    """
+    changed = [line[3:] for line in git("status", "--porcelain", "--untracked-files=no").splitlines()]
+    if changed:
+        files = ", ".join(changed[:MAX_LISTED]) + (", ..." if len(changed) > MAX_LISTED else "")
+        raise UserError(
+            f"{files}: changed since the last commit, from which all experiments start; commit the changes, or discard "
+            "them with git reset --hard (a killed dvc exp run can leave its settings in params.yaml)"
+        )
+
+
+def ref_folder(commit: str) -> str:
+    """Return the prefix of the refs of a commit's experiments."""
+    return f"refs/exps/{commit[:2]}/{commit[2:]}/"
 
 
 def refs_of(commit: str) -> dict[str, str]:
-    """The experiments of a commit: their names and refs."""
-    folder = f"refs/exps/{commit[:2]}/{commit[2:]}/"
+    """Return the finished experiments of a commit: name -> Git ref."""
+    folder = ref_folder(commit)
     return {ref.removeprefix(folder): ref for ref in git("for-each-ref", "--format=%(refname)", folder).splitlines()}
 
 
 def show(revision: str, path: str) -> str:
-    """A file of a revision that Git keeps."""
+    """Return the content of a file that Git tracks, as of a revision."""
     return git("show", f"{revision}:./{path}")
 
 
 def git(*arguments: str) -> str:
-    """Give what a git command prints.
+    """Return the output of a Git command; see output_of."""
+    return output_of("git", *arguments)
+
+
+def output_of(*command: str, folder: Path | None = None) -> str:
+    """Return the standard output of a command.
 
     Raises:
-        UserError: what git says.
+        UserError: the command failed; the message contains its error output.
     """
-    done = subprocess.run(["git", *arguments], capture_output=True, encoding="utf-8", check=False)
+    done = subprocess.run(command, cwd=folder, capture_output=True, encoding="utf-8", check=False)
     if done.returncode:
-        raise UserError(f"git {arguments[0]}: {done.stderr}")
+        raise UserError(f"{' '.join(command)}: {done.stderr}")
     return done.stdout.rstrip("\n")
 
 
 def read_sweep(section: str, name: str) -> dict[str, Any]:
-    """Read one entry of sweeps.yaml: section.key of params.yaml, and what to try.
+    """Read one grid or space of sweeps.yaml: section.key -> values.
 
     Raises:
-        UserError: names the entries that there are.
+        UserError: sweeps.yaml or the entry does not exist.
     """
     path = Path("sweeps.yaml")
     if not path.exists():
-        raise UserError(f"{path}: no such file; run from the root of the repository")
+        raise UserError(f"{path}: no such file; run this from the root of the repository")
     known = (parse_yaml(path.read_text(encoding="utf-8"), str(path)) or {}).get(section) or {}
     if name not in known:
-        raise UserError(f"{name}: not in {section} of sweeps.yaml; there are {', '.join(known)}")
+        raise UserError(f"sweeps.yaml: {section} has no {name}; choose one of {', '.join(known)}")
     return known[name]
 
 
-def flat(params: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
-    """The content of params.yaml by section.key."""
+def flatten(params: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+    """Return the content of params.yaml as section.key -> value."""
     return {f"{section}.{key}": value for section, keys in params.items() for key, value in keys.items()}
 
 
 def as_text(value: Any) -> str:
-    """A value of params.yaml as it stands in names and tables."""
+    """Format a value of params.yaml for names and tables."""
     if isinstance(value, list):
         return ",".join(map(as_text, value))
     return value if isinstance(value, str) else json.dumps(value)

@@ -64,17 +64,16 @@ def main() -> None:
         path = str(pipes.enter_context(copied_input(args.format))) if args.input == "-" else args.input
         source = find_files(path, "input")
         if source.folder:
-            counts = predict_folder(source.files, Path(args.output), options, args)
+            counts = predict_folder(source.files, args, options)
         elif args.output == "-":
             kind = args.format or kind_of(Path(file_name(path)), "--format")
             counts = predict_file(path, pipes.enter_context(copied_output(kind)), options)
         else:
             counts = predict_file(path, Path(args.output), options)
     scored = counts.pop(None, 0)
-    message = f"predict: {scored + counts.total()} rows: {scored} scored"
-    if counts:
-        reasons = ", ".join(f"{reason}: {count}" for reason, count in counts.items())
-        message += f", {counts.total()} not scored ({reasons})"
+    reasons = ", ".join(f"{reason}: {count}" for reason, count in counts.items())
+    missing = f", {counts.total()} not scored ({reasons})" if counts else ""
+    message = f"predict: {scored + counts.total()} rows: {scored} scored{missing}"
     print(message, file=sys.stderr if args.output == "-" else sys.stdout)
 
 
@@ -178,10 +177,9 @@ def check_output_name(output: Path, kind: str) -> None:
         raise UserError(f"{output}: the output must be a {kind} file, like the input; end its name with {endings}")
 
 
-def predict_folder(
-    locations: list[str], output: Path, options: Options, args: argparse.Namespace
-) -> Counter[str | None]:
+def predict_folder(locations: list[str], args: argparse.Namespace, options: Options) -> Counter[str | None]:
     """Predict the files of a folder, each into a file of the same name (without .gz or .zip) in another folder."""
+    output = Path(args.output)
     names = [re.sub(r"(\.gz|\.zip)+$", "", file_name(location), flags=re.IGNORECASE) for location in locations]
     check_folder(locations, names, output)
     if options.format is None:

@@ -1,7 +1,7 @@
-"""Run every combination of a grid of sweeps.yaml as a DVC experiment named by its settings, and no finished one again.
+"""Run every combination of a grid in sweeps.yaml as a DVC experiment. Finished experiments are not run again.
 
 python -m commands.sweep resampling                              six experiments: lr=0.001+strategy=none, ...
-python -m commands.sweep seeds --jobs 2 -S train.portable=false  the same change in all of them
+python -m commands.sweep seeds --jobs 2 -S train.portable=false  set a parameter in all experiments
 """
 
 import argparse
@@ -13,48 +13,52 @@ from typing import Any
 
 from tqdm import tqdm
 
-from commands.experiments import LOGS, Experiment, Experiments, FinishedRun, as_text, read_sweep, show
+from commands.experiments import LOGS, Experiment, Experiments, RunResult, as_text, read_sweep, show
 from src.core.errors import UserError, run
 from src.core.files import parse_yaml
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("name", help="a grid of sweeps.yaml")
-    parser.add_argument("--jobs", type=int, default=1, metavar="N", help="experiments side by side; default: 1")
-    parser.add_argument("-S", "--set-param", action="append", default=[], metavar="SECTION.KEY=VALUE", help="for all")
-    given = parser.parse_args()
-    if given.jobs < 1:
+    parser.add_argument("name", help="a grid in sweeps.yaml")
+    parser.add_argument("--jobs", type=int, default=1, metavar="N", help="experiments to run in parallel; default: 1")
+    parser.add_argument(
+        "-S", "--set-param", action="append", default=[], metavar="KEY=VALUE", help="set in all experiments"
+    )
+    args = parser.parse_args()
+    if args.jobs < 1:
         parser.error("--jobs must be 1 or more")
-    grid = read_sweep("grids", given.name)
+    grid = read_sweep("grids", args.name)
     for key, values in grid.items():
         if not isinstance(values, list) or not values:
-            raise UserError(f"sweeps.yaml: grids.{given.name}.{key}: not a list of values")
-    planned = combine(grid | {key: [value] for key, value in map(read_change, given.set_param)})
+            raise UserError(f"sweeps.yaml: grids.{args.name}.{key}: expected a list of values")
+    planned = combine(grid | {key: [value] for key, value in map(read_change, args.set_param)})
     experiments = Experiments()
     for experiment in planned:
         experiments.check(experiment)
-    with experiments.alone({experiment.name for experiment in planned}):
-        sweep(experiments, planned, given.jobs)
+    with experiments.exclusive():
+        sweep(experiments, planned, args.jobs)
 
 
 def read_change(text: str) -> tuple[str, Any]:
-    """Read section.key=value.
+    """Parse section.key=value.
 
     Raises:
-        UserError: it is none.
+        UserError: the text has another form.
     """
     key, equals, value = text.partition("=")
     if not equals:
-        raise UserError(f"-S {text}: not SECTION.KEY=VALUE")
+        raise UserError(f"-S {text}: expected SECTION.KEY=VALUE")
     return key, parse_yaml(value, f"-S {text}")
 
 
 def combine(grid: Mapping[str, Sequence[Any]]) -> list[Experiment]:
-    """Give every combination of the values, named by the last parts of the keys where these differ.
+    """Return an experiment for every combination of the values.
+
+    Its name contains the last part of each key (lr=0.1), or the full keys if two last parts are equal (train.lr=0.1).
 
     Raises:
-        UserError: two of them have the same name.
+        UserError: two combinations have the same name.
     """
     last = {key: key.split(".")[-1] for key in grid}
     labels = last if len(set(last.values())) == len(grid) else {key: key for key in grid}
@@ -67,59 +71,46 @@ def combine(grid: Mapping[str, Sequence[Any]]) -> list[Experiment]:
     ]
     name, times = Counter(experiment.name for experiment in planned).most_common(1)[0]
     if times > 1:
-        raise UserError(f"{name}: the grid has it {times} times")
+        raise UserError(f"{name}: the grid contains this experiment {times} times; remove the repeated value")
     return planned
 
 
 def sweep(experiments: Experiments, planned: Sequence[Experiment], jobs: int) -> None:
-    """Run what is not finished.
+    """Run the experiments that are not finished.
 
     Raises:
-        UserError: names those that failed, or says that it was interrupted.
+        UserError: some failed, or the sweep was interrupted.
     """
-    missing = experiments.missing(planned)
-    if not missing:
-        print(f"sweep: {len(planned)} of {len(planned)} experiments are there; nothing to run")
+    total, unfinished = len(planned), experiments.unfinished(planned)
+    if not unfinished:
+        print(f"sweep: {total} of {total} experiments are finished; nothing to run")
         return
-    print(f"sweep: {len(planned) - len(missing)} of {len(planned)} experiments are there; logs in {LOGS}", flush=True)
-    with tqdm(total=len(planned), initial=len(planned) - len(missing), unit="experiment", disable=None) as bar:
+    print(f"sweep: {total - len(unfinished)} of {total} experiments are finished; logs in {LOGS}", flush=True)
+    with tqdm(total=total, initial=total - len(unfinished), unit="experiment", disable=None) as bar:
 
-        def report(ended: FinishedRun) -> None:
-            bar.update(ended.ref is not None)
+        def report(result: RunResult) -> None:
+            bar.update(result.ref is not None)
             with tqdm.external_write_mode():
-                print(f"{ended.experiment.name}: {result(ended)}, {ended.seconds:.0f} s", flush=True)
+                print(f"{result.experiment.name}: {describe(result)}, {result.seconds:.0f} s", flush=True)
 
         try:
-            experiments.run(missing, jobs, report)
+            experiments.run(unfinished, jobs, report)
         except KeyboardInterrupt:
-            done = len(planned) - len(experiments.missing(planned))
+            finished = total - len(experiments.unfinished(planned))
             raise UserError(
-                f"interrupted: {done} of {len(planned)} experiments are there; the same command goes on"
+                f"interrupted: {finished} of {total} experiments are finished; run the same command to continue"
             ) from None
-    conclude(planned, experiments.missing(planned))
+    if failed := experiments.unfinished(planned):
+        logs = ", ".join(f"{experiment.name} (see {experiment.log})" for experiment in failed)
+        raise UserError(f"{len(failed)} of {total} experiments failed: {logs}; run the same command to try them again")
+    print(f"sweep: {total} of {total} experiments are finished; see python -m commands.seeds or dvc exp show")
 
 
-def result(ended: FinishedRun) -> str:
-    """What came of a run."""
-    if ended.ref is None:
-        return f"failed, see {ended.experiment.log}"
-    return f"log loss {json.loads(show(ended.ref, 'metrics/test.json'))['log_loss']}"
-
-
-def conclude(planned: Sequence[Experiment], missing: Sequence[Experiment]) -> None:
-    """Say how it ended.
-
-    Raises:
-        UserError: names those that failed.
-    """
-    if missing:
-        logs = ", ".join(f"{experiment.name} (see {experiment.log})" for experiment in missing)
-        raise UserError(
-            f"{len(missing)} of {len(planned)} experiments failed: {logs}; the same command runs them again"
-        )
-    print(
-        f"sweep: {len(planned)} of {len(planned)} experiments; python -m commands.seeds or dvc exp show --only-changed"
-    )
+def describe(result: RunResult) -> str:
+    """Return the test log loss of an experiment, or the log of a failed one."""
+    if result.ref is None:
+        return f"failed, see {result.experiment.log}"
+    return f"log loss {json.loads(show(result.ref, 'metrics/test.json'))['log_loss']}"
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ from contextlib import ExitStack
 from functools import partial
 from operator import add
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
@@ -87,30 +87,21 @@ def main() -> None:
         if other_scale := data_summary.other_scale:
             raise UserError(f"{data.path}: {other_scale}")
         if data_summary.rejected_share > settings.max_rejected:
-            problem = data_summary.describe_rejected()
-            raise UserError(f"{data.path}: {problem}; check the data settings, or raise prepare.max_rejected")
-        counts_text = check_summary(data, summary)
+            problem = f"{data.path}: {data_summary.describe_rejected()}"
+            raise UserError(f"{problem}; check the data settings, or raise prepare.max_rejected")
+        rows_text = "{read} rows: {used} used, {rejected} rejected, {duplicates} duplicates".format(**summary["rows"])
+        for split, count in summary["splits"].items():
+            if not count:
+                cause = "data.split_column" if data.split_column else "prepare.valid_share and prepare.test_share"
+                raise UserError(f"{data.path}: no usable review for the {split} split ({rows_text}); check {cause}")
+        if max(summary["stars"].values()) == data_summary.stars.total():
+            raise UserError(f"{data.path}: all reviews have the same rating ({rows_text}); check data.rating_column")
         join_rejects(work, parts)
         if source.folder:
             write_file_index(temporary / "files.csv", source.files, parts)
         shutil.rmtree(work.scratch)
     write_json(METRICS, summary)
-    splits = ", ".join(f"{split} {count}" for split, count in summary["splits"].items())
-    print(f"prepare: {counts_text}; {splits}")
-
-
-def check_summary(data: Data, summary: dict[str, Any]) -> str:
-    """Describe the rows of a table; raise a UserError if a split is empty or all ratings are the same."""
-    rows = summary["rows"]
-    text = f"{rows['read']} rows: {rows['used']} used, {rows['rejected']} rejected, {rows['duplicates']} duplicates"
-    text += f", {rows['textless']} without text" if rows["textless"] else ""
-    for split, count in summary["splits"].items():
-        if not count:
-            cause = "data.split_column" if data.split_column else "prepare.valid_share and prepare.test_share"
-            raise UserError(f"{data.path}: no usable review for the {split} split ({text}); check {cause}")
-    if max(summary["stars"].values()) == rows["used"]:
-        raise UserError(f"{data.path}: all {rows['used']} reviews have the same rating; check data.rating_column")
-    return text
+    print(f"prepare: {rows_text};", ", ".join(f"{split} {count}" for split, count in summary["splits"].items()))
 
 
 def scan_file(work: Work, file: tuple[int, str]) -> tuple[str, tuple[int, int], int, np.ndarray]:

@@ -14,8 +14,7 @@ CORPUS = Path("data/raw/reviews.csv")
 
 def main() -> None:
     params = read_params(Path("params.yaml"))
-    clauses: Clauses = parse_yaml(CLAUSES.read_text(encoding="utf-8"), str(CLAUSES))
-    reviews = synthesize(clauses, params.synthesize.reviews, params.synthesize.seed)
+    reviews = synthesize(read_clauses(), params.synthesize.reviews, params.synthesize.seed)
     with atomic_write(CORPUS) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
         first = next(reviews)
         writer = csv.DictWriter(file, first, lineterminator="\n")
@@ -23,6 +22,11 @@ def main() -> None:
         writer.writerow(first)
         writer.writerows(reviews)
     print(f"synthesize: wrote {params.synthesize.reviews} reviews to {CORPUS}")
+
+
+def read_clauses() -> Clauses:
+    """Read the clauses that reviews are composed of."""
+    return parse_yaml(CLAUSES.read_text(encoding="utf-8"), str(CLAUSES))
 
 
 if __name__ == "__main__":

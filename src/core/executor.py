@@ -1,4 +1,4 @@
-"""Work on the partitions of a table: in this process, or on the workers of a Dask cluster, by the same functions."""
+"""Process the files of a table with the same functions in this process or on the workers of a Dask cluster."""
 
 import importlib
 import logging
@@ -8,53 +8,54 @@ import sys
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import CancelledError
 from contextlib import ExitStack, contextmanager
-from functools import reduce
+from functools import partial, reduce
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
 from src.core.errors import UserError
-from src.core.fingerprints import fingerprint
+from src.core.fingerprints import PROJECT_PACKAGES, fingerprint
 from src.core.params import Engine
 from src.core.progress import progress_bar
 
 T = TypeVar("T")
 R = TypeVar("R")
 CONNECT_TIMEOUT = 20
-"""Seconds until a scheduler, and then a first worker, must have answered."""
+"""Seconds to wait for the scheduler, and then again for a first worker."""
 
 
 class Executor(Protocol):
-    """Whoever calls a function for each item.
+    """A way to call a function for each of many items.
 
-    When a worker dies, the function is called again for the same item: it writes files aside and renames them, and
-    changes nothing that it was given. All workers see the project's folder, at the same path, and files lie in it.
+    If a worker dies, the function is called again for the same item, so it must write its files with `atomic_write` and
+    must not modify its input. All workers see the project folder and the files of the table at the same paths.
     """
 
     def map(self, function: Callable[[T], R], items: Iterable[T]) -> list[R]:
-        """Give what the function makes of each item, in order."""
+        """Return the result of the function for each item, in order."""
 
     def fold(self, function: Callable[[T], R], merge: Callable[[R, R], R], items: Iterable[T]) -> R:
-        """Merge what the function makes of each item, neighbours with neighbours, until one is left."""
+        """Merge the results of the function for all items, in order, into one."""
 
 
 @contextmanager
 def open_executor(settings: Engine) -> Iterator[Executor]:
-    """Give the engine asked for, with a cluster on this machine where no address of another is given.
+    """Yield the executor that the section `engine` of params.yaml describes; without an address, Dask runs locally.
 
     Raises:
-        UserError: an address is given without Dask, which is not installed, or whose scheduler or workers do not
-            answer, or die again and again.
+        UserError: an address is set but the engine is not Dask; Dask is not installed; the scheduler or its workers do
+            not answer; the same item has killed several workers.
     """
     if settings.name == "local":
         if settings.scheduler:
-            raise UserError("engine.scheduler: is for engine.name: dask; set that, or take the address out")
+            raise UserError("engine.scheduler: needs engine.name: dask; set engine.name, or remove the address")
         yield LocalExecutor()
         return
     try:
         from distributed import Client, KilledWorker, LocalCluster
         from distributed.client import ClosedClientError
     except ImportError:
-        raise UserError("dask is not installed; pip install -r requirements-cluster.txt, or engine: local") from None
+        raise UserError("Dask is missing; pip install -r requirements-cluster.txt, or set engine.name: local") from None
+    place = settings.scheduler or "Dask on this machine"
     with ExitStack() as opened:
         try:
             address = settings.scheduler or opened.enter_context(
@@ -69,20 +70,17 @@ def open_executor(settings: Engine) -> Iterator[Executor]:
             client = opened.enter_context(Client(address, timeout=CONNECT_TIMEOUT))
             client.wait_for_workers(1, CONNECT_TIMEOUT)
         except (OSError, ValueError, RuntimeError) as error:  # a TimeoutError is an OSError
-            place = settings.scheduler or "a cluster on this machine"
-            raise UserError(
-                f"{place}: no Dask scheduler with workers answers ({error}); start what is missing and try again"
-            ) from None
+            raise UserError(f"{place}: no Dask scheduler with workers ({error}); start them and run again") from None
         try:
             yield DaskExecutor(client)
         except KilledWorker as error:
-            raise UserError(f"{error}; more engine.memory, or smaller files, may help") from None
+            raise UserError(f"{error}; increase engine.memory, or split the table into smaller files") from None
         except (CancelledError, ClosedClientError):
-            raise UserError(f"{settings.scheduler}: the Dask scheduler has gone; start it and run again") from None
+            raise UserError(f"{place}: lost the connection to the scheduler; start it and run again") from None
 
 
 class LocalExecutor:
-    """One item after the other, in this process."""
+    """Process one item after another in this process."""
 
     def map(self, function: Callable[[T], R], items: Iterable[T]) -> list[R]:
         return [function(item) for item in items]
@@ -92,63 +90,65 @@ class LocalExecutor:
 
 
 class DaskExecutor:
-    """As many items at a time as a cluster has workers."""
+    """Process as many items at a time as the cluster has workers.
+
+    Functions, items and results travel as bytes that only the tasks unpickle. Dask itself would unpickle functions on
+    the scheduler, which cannot import this project; plugins could fix that, but not keep two simultaneous runs apart.
+    """
 
     def __init__(self, client: Any) -> None:
-        self.client = client
-        self.folder = str(Path.cwd())
-        self.code = fingerprint(Path("src").rglob("*.py"), self.folder)
+        import cloudpickle  # unlike pickle, it sends functions and classes of the running script
+
+        folder = str(Path.cwd())
+        self.client, self.dumps = client, cloudpickle.dumps
+        self.task = _make_task(folder, fingerprint(Path("src").rglob("*.py"), folder), self.dumps)
 
     def map(self, function: Callable[[T], R], items: Iterable[T]) -> list[R]:
-        futures = self._start(function, items)
-        self._watch(list(futures))
-        return [pickle.loads(packed) for packed in self.client.gather(futures)]  # noqa: S301, our own workers
+        futures = self._submit(function, items)
+        self._wait(list(futures))
+        return [pickle.loads(result) for result in self.client.gather(futures)]  # noqa: S301, from our own workers
 
     def fold(self, function: Callable[[T], R], merge: Callable[[R, R], R], items: Iterable[T]) -> R:
-        futures = self._start(function, items)
-        root = self._merged(self._task(merge), futures)
-        self._watch(futures)
-        return pickle.loads(root.result())  # noqa: S301, our own workers
+        futures = self._submit(function, items)
+        root = self._merge(merge, futures)
+        self._wait(futures)
+        return pickle.loads(root.result())  # noqa: S301, from our own workers
 
-    def _merged(self, task: Callable[..., bytes], futures: list[Any]) -> Any:
+    def _submit(self, function: Callable[[T], R], items: Iterable[T]) -> list[Any]:
+        return self.client.map(partial(self.task, self.dumps(function)), [*map(self.dumps, items)], pure=False)
+
+    def _merge(self, merge: Callable[[R, R], R], futures: list[Any]) -> Any:
+        task = partial(self.task, self.dumps(merge))
         while len(futures) > 1:
             pairs = [futures[at : at + 2] for at in range(0, len(futures), 2)]
             futures = [self.client.submit(task, *pair, pure=False) if len(pair) == 2 else pair[0] for pair in pairs]
         return futures[0]
 
-    def _start(self, function: Callable[[T], R], items: Iterable[T]) -> list[Any]:
-        import cloudpickle  # of classes of a script, which workers cannot import, it sends all there is
-
-        return self.client.map(self._task(function), [cloudpickle.dumps(item) for item in items], pure=False)
-
-    def _watch(self, futures: list[Any]) -> None:
-        """Show how many are done; let go of each, so that its worker may forget what has been merged."""
+    def _wait(self, futures: list[Any]) -> None:
+        """Show progress; remove each finished future, so that its worker can free a result that has been merged."""
         from distributed import as_completed
 
-        with progress_bar(total=len(futures), unit=" partitions", leave=False) as shown:
+        with progress_bar(total=len(futures), unit=" tasks", leave=False) as progress:
             for future in as_completed(list(futures)):
                 futures.remove(future)
-                shown.update()
+                progress.update()
 
-    def _task(self, function: Callable[..., Any]) -> Callable[..., bytes]:
-        """Wrap a function so that it finds, on a worker started anywhere, the folder and the code of this project.
 
-        A worker outlives a run: what it has imported for another project, or before a change, is forgotten first. So
-        that nothing is imported before that, all that travels is bytes, and so is the wrapper, being a function within
-        one.
-        """
-        import cloudpickle
+def _make_task(folder: str, code: str, dumps: Callable[[Any], bytes]) -> Callable[..., bytes]:
+    """Return a function for workers: unpickle a function and its arguments, call it, pickle the result.
 
-        folder, code, packed = self.folder, self.code, cloudpickle.dumps(function)
+    A worker may have been started in any folder and may have imported other code, so the task first switches to this
+    run's folder and code. It is a nested function because cloudpickle sends those whole: workers need not import it.
+    """
 
-        def task(*given: bytes) -> bytes:
-            if os.environ.get("REVIEWS_CODE") != code:
-                for name in [name for name in sys.modules if name.split(".")[0] in ("src", "stages", "commands")]:
-                    del sys.modules[name]
-                sys.path[:] = [folder, *(place for place in sys.path if place != folder)]
-                importlib.invalidate_caches()
-                os.environ["REVIEWS_CODE"] = code
-            os.chdir(folder)
-            return cloudpickle.dumps(pickle.loads(packed)(*map(pickle.loads, given)))  # noqa: S301, the stage's own
+    def task(function: bytes, *arguments: bytes) -> bytes:
+        if os.environ.get("REVIEWS_CODE") != code:
+            for name in [name for name in sys.modules if name.split(".")[0] in PROJECT_PACKAGES]:
+                del sys.modules[name]
+            sys.path[:] = [folder, *(entry for entry in sys.path if entry != folder)]
+            importlib.invalidate_caches()
+            os.environ["REVIEWS_CODE"] = code
+        os.chdir(folder)
+        return dumps(pickle.loads(function)(*map(pickle.loads, arguments)))  # noqa: S301, from our own client
 
-        return task
+    return task

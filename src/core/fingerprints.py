@@ -1,4 +1,4 @@
-"""A name for a piece of work, by which it is known whether what an earlier process left of it can be used."""
+"""A fingerprint of everything a result depends on, so that a later run can tell whether it can reuse the result."""
 
 import json
 import sys
@@ -8,25 +8,23 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-PACKAGES = ("nltk", "numpy", "onnxruntime", "pyarrow", "safetensors", "torch")
+PROJECT_PACKAGES = ("src", "stages", "commands")
+VERSIONED_PACKAGES = ("nltk", "numpy", "onnxruntime", "pyarrow", "safetensors", "torch")
 
 
 def fingerprint(inputs: Iterable[Path], values: Any) -> str:
-    """Name a piece of work by all that decides its result: code, inputs, parameters and versions.
+    """Return a hash of code, inputs, parameters and versions: 32 hexadecimal digits.
 
-    inputs: files and folders. values: parameters that JSON can hold.
+    inputs: files, and folders with all files in them. values: parameters, as JSON can represent them. The code is that
+    of the project's modules imported so far; the versions are those of Python and of the packages imported so far.
     """
-    ours = {name: getattr(module, "__file__", None) for name, module in sys.modules.items() if _is_ours(name)}
-    code = [Path(file) for _, file in sorted(ours.items()) if file]
-    files = [path for given in inputs for path in ([given] if given.is_file() else given.rglob("*")) if path.is_file()]
+    modules = sorted(name for name in sys.modules if name.split(".")[0] in ("__main__", *PROJECT_PACKAGES))
+    code = [Path(file) for name in modules if (file := getattr(sys.modules[name], "__file__", None))]
+    files = [path for root in inputs for path in ([root] if root.is_file() else root.rglob("*")) if path.is_file()]
     digest = blake2b(digest_size=16)
-    versions = {name: version(name) for name in PACKAGES if name in sys.modules} | {"python": sys.version}
+    versions = {name: version(name) for name in VERSIONED_PACKAGES if name in sys.modules} | {"python": sys.version}
     digest.update(json.dumps([values, versions], sort_keys=True).encode())
     for path in [*code, *sorted(files)]:
         with path.open("rb") as file:
             digest.update(file_digest(file, blake2b).digest())
     return digest.hexdigest()
-
-
-def _is_ours(module: str) -> bool:
-    return module == "__main__" or module.split(".")[0] in ("src", "stages", "commands")

@@ -1,4 +1,4 @@
-"""Bars in a terminal."""
+"""Progress bars."""
 
 from collections.abc import Iterable
 from multiprocessing import parent_process
@@ -7,6 +7,6 @@ from typing import Any
 from tqdm import tqdm
 
 
-def progress_bar(things: Iterable[Any] | None = None, **looks: Any) -> Any:
-    """Give a bar of tqdm; none where there is no terminal, nor in a worker, whose terminal is that of the engine."""
-    return tqdm(things, disable=True if parent_process() else None, **looks)
+def progress_bar(items: Iterable[Any] | None = None, **options: Any) -> Any:
+    """Return a tqdm bar; it is hidden without a terminal, and in a worker, which shares the terminal of its parent."""
+    return tqdm(items, disable=True if parent_process() else None, **options)

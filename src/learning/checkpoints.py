@@ -1,4 +1,4 @@
-"""What a killed training needs to go on as if nothing had happened."""
+"""Checkpoints, from which a killed training continues with the same result."""
 
 import json
 import os
@@ -16,61 +16,61 @@ from torch import Tensor
 from src.core.files import atomic_write
 from src.learning.distributed import barrier, is_main_process
 
-# In the main repository also for an experiment that runs in a folder of its own, so that it can be resumed too.
+# An experiment in a temporary folder also writes to the main repository, so that it can continue in another one.
 CHECKPOINTS = Path(os.environ.get("DVC_ROOT", ".")) / ".checkpoints"
 
 
 class Checkpoint:
-    """One file with tensors and numbers, replaced as a whole each time: a kill leaves the last good one."""
+    """A file of tensors and numbers. It is replaced as a whole, so that a kill leaves the previous version intact."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
 
     def save(self, tensors: dict[str, Tensor], numbers: Mapping[str, Any]) -> None:
-        """Write tensors, and numbers that JSON can hold."""
+        """Write tensors, and numbers or other values that JSON can represent."""
         with atomic_write(self.path) as temporary, temporary.open("wb") as file:
             file.write(save(tensors, {"numbers": json.dumps(numbers)}))
             os.fsync(file.fileno())
 
-    def forget(self) -> None:
-        """Remove what was saved, and its folder."""
+    def remove(self) -> None:
+        """Remove the file and its folder."""
         shutil.rmtree(self.path.parent, ignore_errors=True)
 
     def load(self) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
-        """Read what was saved last, or None where nothing was."""
+        """Read the tensors and numbers that were saved last; return None if there are none."""
         if not self.path.exists():
             return None
         with safe_open(self.path, "pt") as file:
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - it is no dict
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118, it is not a dict
             return tensors, json.loads(file.metadata()["numbers"])
 
 
 @contextmanager
 def resumable(folder: Path, resume: bool) -> Iterator[Checkpoint]:
-    """Give the checkpoint of a training to one process at a time; it is removed when the block ends well.
+    """Yield the checkpoint of a training, locked against other runs of it; remove it when the block succeeds.
 
-    Without `resume` what an earlier process left there is removed first. Where several ranks share the training they
-    share the folder too, on several machines by a file system that all see; the first one holds it for all.
+    Without `resume`, a checkpoint of an earlier run is removed first. All ranks of a training share the folder (several
+    machines need a shared file system); the main process holds the lock for all of them.
     """
     checkpoint = Checkpoint(folder / "checkpoint.safetensors")
-    with _held(folder) if is_main_process() else nullcontext():
+    with _locked(folder) if is_main_process() else nullcontext():
         if is_main_process() and not resume:
-            checkpoint.forget()
+            checkpoint.remove()
         barrier()
         yield checkpoint
-        barrier()  # the last rank may only now have read it
+        barrier()  # the slowest rank may not have read it before
         if is_main_process():
-            checkpoint.forget()
+            checkpoint.remove()
 
 
 @contextmanager
-def _held(folder: Path) -> Iterator[None]:
+def _locked(folder: Path) -> Iterator[None]:
     folder.parent.mkdir(exist_ok=True)
     lock = FileLock(folder.with_suffix(".lock"))
     try:
         lock.acquire(timeout=0)
     except Timeout:
-        print("the same training runs already; waiting for it to end", flush=True)
+        print("the same training is already running; waiting until it ends", flush=True)
         lock.acquire()
     try:
         yield

@@ -53,8 +53,7 @@ def predict(model: ReviewModel, reviews: EncodedReviews, log_prior_shift: np.nda
     """Predict the probability of each class: float64 [reviews, classes].
 
     log_prior_shift: float64 [classes], added to the logits; see `resampling.log_prior_shift`. Each rank computes some
-    of the batches and returns all probabilities. They are the same to the bit as with one process, since each is summed
-    with zeros only.
+    batches and returns all probabilities. The bits are those of a single process: each is summed with zeros only.
     """
     device = next(model.parameters()).device
     shift = torch.from_numpy(log_prior_shift)

@@ -1,7 +1,7 @@
-"""The processes that share each batch of a training: its ranks. A process that torchrun did not start is alone.
+"""Data-parallel training: several processes (ranks) share each batch. Without torchrun there is one process.
 
-The gradients are summed here, not by DistributedDataParallel: that lays them out anew after its first step, and so
-three processes and more would sum in another order after a kill than without one.
+The gradients are summed here and not by DistributedDataParallel, which rebuilds its buckets after the first step. With
+three or more processes, a resumed training would then sum in a different order and end with different weights.
 """
 
 import os
@@ -18,39 +18,40 @@ from torch.distributed.rendezvous import rendezvous
 from src.core.errors import UserError
 
 GROUP_TIMEOUT = timedelta(days=1)
-"""How long a rank waits for the others, the first of which may wait for the same training to end elsewhere."""
+"""How long a rank waits for the other ranks; long, because the main process may wait for the lock of the checkpoint."""
 
 
 def is_launched() -> bool:
-    """Whether torchrun started this process."""
+    """Whether torchrun, or `launcher.launch`, started this process."""
     return dist.is_torchelastic_launched()
 
 
 def local_rank() -> int:
-    """Which of the processes on this machine this is, from 0."""
+    """The number of this process among those on this machine, from 0."""
     return int(os.environ["LOCAL_RANK"]) if is_launched() else 0
 
 
 @contextmanager
 def process_group(device: torch.device) -> Iterator[None]:
-    """Work together with the other ranks within the block; alone where torchrun did not start this process.
+    """Connect this process to the other ranks within the block; do nothing if torchrun did not start it.
 
     Raises:
-        UserError: another rank is lost.
+        UserError: another rank has ended or cannot be reached.
     """
     if not is_launched():
         yield
         return
-    with _reaching_the_others():
+    with _report_lost_ranks():
         store, number, count = next(rendezvous("env://"))
         if os.environ.get("LOCAL_WORLD_SIZE") == os.environ["WORLD_SIZE"]:
-            # torchrun may keep the store of an earlier attempt, with the addresses of the dead. Only on one machine do
-            # all count the attempts alike; on several torchrun is told to keep none (docs/SCALING.md).
+            # torchrun may reuse the store of an earlier attempt, which still contains the addresses of dead processes.
+            # Ranks agree on the number of the attempt only on one machine; on several, the user disables the reuse
+            # (docs/how-to/many-machines.md).
             store = PrefixStore(f"attempt {os.environ['TORCHELASTIC_RESTART_COUNT']}", store)
         backend = "gloo"
         if device.type == "cuda":
             torch.cuda.set_device(device)
-            backend = "cpu:gloo,cuda:nccl"  # by where a tensor lies
+            backend = "cpu:gloo,cuda:nccl"  # chosen by the device of each tensor
         dist.init_process_group(backend, timeout=GROUP_TIMEOUT, store=store, rank=number, world_size=count)
     try:
         yield
@@ -59,45 +60,45 @@ def process_group(device: torch.device) -> Iterator[None]:
 
 
 def world_size() -> int:
-    """How many ranks there are."""
+    """The number of ranks."""
     return dist.get_world_size() if dist.is_initialized() else 1
 
 
 def rank() -> int:
-    """Which of them this process is, from 0."""
+    """The number of this process among all ranks, from 0."""
     return dist.get_rank() if dist.is_initialized() else 0
 
 
 def is_main_process() -> bool:
-    """Whether this rank is the one that prints and writes files."""
+    """Whether this is rank 0, which prints and writes files."""
     return rank() == 0
 
 
 def all_reduce(values: Tensor) -> Tensor:
-    """The sum over all ranks, which takes the place of `values`: the same bits on each of them."""
+    """Replace `values` by their sum over all ranks, and return it; its bits are the same on each rank."""
     if world_size() > 1:
-        with _reaching_the_others():
+        with _report_lost_ranks():
             dist.all_reduce(values)
     return values
 
 
 def all_gather(values: Tensor) -> Tensor:
-    """The values of each rank, [ranks, ...], in ordinary memory."""
-    found = [values.cpu()]
+    """Return the values of all ranks, [ranks, ...], in CPU memory."""
+    gathered = [values.cpu()]
     if world_size() > 1:
-        found = [torch.empty_like(found[0]) for _ in range(world_size())]
-        with _reaching_the_others():
-            dist.all_gather(found, values.cpu())
-    return torch.stack(found)
+        gathered = [torch.empty_like(gathered[0]) for _ in range(world_size())]
+        with _report_lost_ranks():
+            dist.all_gather(gathered, values.cpu())
+    return torch.stack(gathered)
 
 
 def barrier() -> None:
-    """Wait until all ranks are here."""
+    """Wait until all ranks have reached this call."""
     all_reduce(torch.zeros(1))
 
 
 def sum_gradients(parameters: Iterable[nn.Parameter]) -> None:
-    """Give each parameter the sum of its gradients on all ranks; a rank without gradients adds nothing."""
+    """Replace the gradient of each parameter by its sum over all ranks; a rank without gradients adds zeros."""
     if world_size() == 1:
         return
     weights = list(parameters)
@@ -108,13 +109,12 @@ def sum_gradients(parameters: Iterable[nn.Parameter]) -> None:
 
 
 @contextmanager
-def _reaching_the_others() -> Iterator[None]:
+def _report_lost_ranks() -> Iterator[None]:
     try:
         yield
-    except RuntimeError as error:  # of no kind of its own when it is a broken connection
+    except RuntimeError as error:  # gloo has no exception type for a broken connection
         reason = str(error).splitlines()[0]
         raise UserError(
-            f"another process of this training has ended or cannot be reached ({reason}): mend what it says, if it "
-            "says anything; the training goes on from its last checkpoint, by itself where restarts are left, else "
-            "when the same command is given again"
+            f"another process of this training has ended or cannot be reached ({reason}); fix the error it printed, if "
+            "any; unless the training restarts by itself, run the command again to continue from the last checkpoint"
         ) from None

@@ -1,4 +1,4 @@
-"""Start the processes that share a training on this machine, and start them again when one is killed."""
+"""Start the processes of a distributed training on this machine; restart them when one is killed."""
 
 import logging
 import signal
@@ -15,18 +15,17 @@ RESTARTS = 3
 
 
 def launch(processes: int) -> None:
-    """Run this program as so many ranks, by what torchrun is made of, and wait for their end.
+    """Run this program in several processes, with the functions behind torchrun, and wait until they end.
 
-    torchrun itself would also start those again that ended with an error which the next attempt meets too, and put a
-    traceback of its own behind it.
+    torchrun itself would also restart after errors that a restart cannot fix, and would print a traceback of its own.
 
     Raises:
-        UserError: processes were killed again and again.
+        UserError: processes were killed in each of the attempts.
     """
     logging.getLogger("torch.distributed.elastic").setLevel(logging.CRITICAL)
     for attempt in range(RESTARTS + 1):
         if attempt:
-            print(f"a process was killed; all start again, the {attempt}. time of {RESTARTS}", flush=True)
+            print(f"a worker process was killed; restarting all workers (restart {attempt} of {RESTARTS})", flush=True)
         try:
             with tempfile.TemporaryDirectory() as logs:
                 _launch_once(processes, logs)
@@ -35,11 +34,11 @@ def launch(processes: int) -> None:
             raise KeyboardInterrupt from None
         except ChildFailedError as error:
             codes = {failure.exitcode for failure in error.failures.values()}
-            if codes <= {1, -signal.SIGTERM} and 1 in codes:  # one has said why; the others were told to end
+            if codes <= {1, -signal.SIGTERM} and 1 in codes:  # one printed its error; torch ended the others
                 sys.exit(1)
     raise UserError(
-        f"a process of this training was killed {RESTARTS + 1} times, by the system where memory is short; lower "
-        "train.processes or train.batch_size, or give the same command again: it goes on from the last checkpoint"
+        f"worker processes were killed in {RESTARTS + 1} attempts, maybe for lack of memory; lower train.processes "
+        "or train.batch_size, or run the same command again to continue from the last checkpoint"
     )
 
 

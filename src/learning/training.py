@@ -255,9 +255,7 @@ def choose_device(name: str) -> torch.device:
         return torch.device("cpu")
     gpus = torch.cuda.device_count()
     if local_rank() >= gpus:
-        raise UserError(
-            f"train.processes: more than the GPUs of this machine ({gpus}); lower it, or set train.device to cpu"
-        )
+        raise UserError(f"train.processes: more than this machine's {gpus} GPUs; lower it or set train.device to cpu")
     return torch.device("cuda", local_rank()) if is_launched() else torch.device("cuda")
 
 

@@ -109,8 +109,7 @@ class Service:
             async with asyncio.timeout_at(deadline):
                 predictions = await self.batcher.predict(query.reviews, query.explain)
         except TimeoutError:
-            reason = f"no prediction within {self.limits.seconds} s; try again"
-            raise HTTPException(503, reason, {"Retry-After": "1"}) from None
+            raise HTTPException(503, f"no prediction within {self.limits.seconds} s", {"Retry-After": "1"}) from None
         finally:
             self.in_progress -= 1
         self.metrics.count(predictions)

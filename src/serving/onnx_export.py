@@ -40,9 +40,8 @@ def build_onnx(settings: Model, weights: Mapping[str, np.ndarray], log_prior_shi
 
     Built by hand and not by torch.onnx: the graph needs only two dozen operations, which every runtime has; its bytes
     depend on the weights alone; and ONNX's own backward direction, which starts at the last word, needs no gather.
-    weights: the state dict of a ReviewModel. log_prior_shift: float64 [classes]. Graph input: `ids`, int64
-    [batch, words], padded on the right, at least one word per review. Output: `probabilities`, float64
-    [batch, classes].
+    weights: a ReviewModel's state dict. log_prior_shift: float64 [classes]. Graph input: `ids`, int64 [batch, words],
+    padded on the right, at least one word per review. Graph output: `probabilities`, float64 [batch, classes].
     Source: ONNX operators as of version 18, https://onnx.ai/onnx/operators.
     """
     graph = Graph()

@@ -4,6 +4,7 @@ import re
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable
 from contextlib import AbstractContextManager
+from functools import partial
 from itertools import islice, product
 from typing import IO, NamedTuple
 
@@ -147,8 +148,6 @@ class _Evidence:
         self.numbers: list[int] = []
         self.wrapped: list[int] = []
         self.suspicious: list[list[list[str]]] = []
-        quote = re.escape(dialect.quote)
-        self.doubled = re.compile(f"[^{quote}]{quote}{quote}[^{quote}]")
         self.escape = re.compile(rf"\\[\r\n\\{re.escape(dialect.quote + dialect.separator)}]")
 
     def add(self, record: Record, header: bool) -> None:
@@ -175,9 +174,14 @@ class _Evidence:
         else:
             if quoted:
                 separators = lines[0].count(self.dialect.separator)
-                self.needed += separators != self.width - 1 or self.doubled.search(lines[0]) is not None
+                self.needed += separators != self.width - 1 or any(map(partial(self._is_doubled, lines[0]), fields))
             if self.learnt < PROFILE_ROWS and len(fields) == self.width:
                 self._learn(fields, lines[0])
+
+    def _is_doubled(self, line: str, field: str) -> bool:
+        """Tell whether a line writes a field in quotes, with the quotes in it doubled."""
+        quote = self.dialect.quote
+        return quote in field and f"{quote}{field.replace(quote, quote * 2)}{quote}" in line
 
     def _learn(self, fields: list[str], line: str) -> None:
         """Learn from a row of one line which columns hold numbers, and which are wrapped in quotes."""

@@ -145,9 +145,9 @@ class CsvFile:
 def require_column(path: Path, name: str, names: list[str], option: str) -> None:
     """Check that exactly one column has this name; `option` is the setting that the name comes from."""
     if name not in names:
-        near = get_close_matches(name, names, n=1)
-        hint = f"; did you mean {near[0]}?" if near else ""
-        raise UserError(f"{path}: no column {name} ({option}); the columns are: {', '.join(names) or 'none'}{hint}")
+        hint = "".join(f"; did you mean {near}?" for near in get_close_matches(name, names, n=1))
+        columns = f"set {option} to one of: {', '.join(names)}{hint}" if names else "the file has no columns"
+        raise UserError(f"{path}: no column {name}; {columns}")
     if names.count(name) > 1:
         raise UserError(f"{path}: {names.count(name)} columns are called {name} ({option}); rename all but one")
 

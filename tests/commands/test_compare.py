@@ -21,7 +21,7 @@ def test_two_experiments_are_compared_without_checking_them_out(experiments, tmp
     assert float(lines["log_loss"][3]) == pytest.approx(float(lines["log_loss"][2]) - metrics.log_loss, abs=2e-4)
     assert lines["log_loss"][-1] == "*"
     changed = pd.read_csv(tmp_path / "changed.csv")
-    assert f"from right to wrong: {(changed['first'] == changed.rating).sum()} reviews" in printed
+    assert f"from right to wrong: {(changed.a == changed.rating).sum()} reviews" in printed
     assert printed.count("  row ") == min(2, (changed.a == changed.rating).sum()) + min(
         2, (changed.b == changed.rating).sum()
     )

@@ -188,7 +188,7 @@ BAD = {
     "no such column": (
         {"a.csv": "contents,id\n"},
         ["a.csv"],
-        "no column content .--text-column.*did you mean contents",
+        "no column content; set --text-column .*did you mean contents",
     ),
     "scored already": ({"a.csv": "content,p1\n"}, ["a.csv"], "a.csv: has columns that would be added: p1"),
     "scored lines": ({"a.jsonl": '{"content": "a", "reason": 1}\n'}, ["a.jsonl"], "would be added: reason"),

@@ -1,4 +1,4 @@
-"""The search for settings: what it proposes follows from what is recorded, and DVC's experiments are the record."""
+"""The search: its proposals depend only on the earlier trials and the seed."""
 
 import json
 import sys
@@ -24,7 +24,7 @@ SPACE = {
 
 
 def tried(number: int, past: list[Trial]) -> Trial:
-    """Try a proposal on a made-up loss, and read it back as it stands in params.yaml."""
+    """Return a proposal, read back from JSON as from params.yaml, with a made-up loss."""
     settings = json.loads(json.dumps(propose(SPACE, past, seed_for(1, "search", number))))
     loss = (
         abs(settings["train.lr"] - 0.003)
@@ -34,42 +34,42 @@ def tried(number: int, past: list[Trial]) -> Trial:
     return Trial(loss, Experiment(f"search-{number}", settings))
 
 
-def test_an_interrupted_search_proposes_what_an_unbroken_one_would_have():
-    unbroken: list[Trial] = []
+def test_an_interrupted_search_makes_the_same_proposals():
+    trials: list[Trial] = []
     for number in range(1, 17):
-        unbroken.append(tried(number, unbroken))
-    assert [tried(number, unbroken[: number - 1]) for number in (16, 12, 2)] == [unbroken[i] for i in (15, 11, 1)]
-    assert len({tuple(trial.experiment.changes.values()) for trial in unbroken}) > 12
+        trials.append(tried(number, trials))
+    assert [tried(number, trials[: number - 1]) for number in (16, 12, 2)] == [trials[i] for i in (15, 11, 1)]
+    assert len({tuple(trial.experiment.changes.values()) for trial in trials}) > 12
 
 
-def test_proposals_are_short_lie_in_the_space_and_follow_the_past():
-    past: list[Trial] = []
+def test_proposals_are_rounded_within_the_space_and_learn_from_earlier_trials():
+    trials: list[Trial] = []
     for number in range(1, 31):
-        past.append(tried(number, past))
-    for _, experiment in past:
+        trials.append(tried(number, trials))
+    for _, experiment in trials:
         lr, hidden, strategy = experiment.changes.values()
         assert 0.0005 <= lr <= 0.02
         assert lr == float(f"{lr:.4g}")
         assert isinstance(hidden, int)
         assert 16 <= hidden <= 128
         assert strategy in ("none", "over", "both")
-    learnt = [experiment.changes["resample.strategy"] for _, experiment in past[10:]]
-    assert learnt.count("both") < len(learnt) / 3
+    later = [experiment.changes["resample.strategy"] for _, experiment in trials[10:]]
+    assert later.count("both") < len(later) / 3
 
 
-def test_what_cannot_be_searched_is_one_clear_line(ready: Project):
-    for name, says in [
-        ("all", "all: not in spaces of sweeps.yaml; there are few, wrong, upside-down"),
+def test_a_bad_space_is_refused_in_one_line(ready: Project):
+    for name, message in [
+        ("all", "sweeps.yaml: spaces has no all; choose one of few, wrong, upside-down"),
         ("wrong", "model.dropout: input should be less than 1, not 1.5"),
-        ("upside-down", "sweeps.yaml: model.dropout: neither a list of values nor {low: 0.1, high: 0.9}"),
+        ("upside-down", "sweeps.yaml: model.dropout: expected a list of values or {low: 0.1, high: 0.9}"),
     ]:
-        said = ready.run(sys.executable, "-m", "commands.search", name, ok=False)
-        assert len(said.splitlines()) == 1
-        assert says in said
+        output = ready.run(sys.executable, "-m", "commands.search", name, ok=False)
+        assert len(output.splitlines()) == 1
+        assert message in output
 
 
-def test_the_grids_and_spaces_of_this_project_fit_its_parameters(ready: Project, tmp_path: Path):
-    """Each is refused because of the changed file alone, which is looked at last."""
+def test_the_grids_and_spaces_of_this_project_are_valid(ready: Project, tmp_path: Path):
+    """The check for changed files, which comes last, is the only one that fails."""
     copy = copy_of(ready, tmp_path)
     text = (ROOT / "sweeps.yaml").read_text(encoding="utf-8")
     (copy.path / "sweeps.yaml").write_text(text, encoding="utf-8")
@@ -77,11 +77,11 @@ def test_the_grids_and_spaces_of_this_project_fit_its_parameters(ready: Project,
     commands = {"grids": "commands.sweep", "spaces": "commands.search"}
     for section, command in commands.items():
         for name in sweeps[section]:
-            said = copy.run(sys.executable, "-m", command, name, ok=False)
-            assert said.startswith("error: sweeps.yaml: changed since the last commit")
+            output = copy.run(sys.executable, "-m", command, name, ok=False)
+            assert output.startswith("error: sweeps.yaml: changed since the last commit")
 
 
 @pytest.mark.parametrize("values", [{"low": 1}, "none", {"low": 0.0, "high": 1.0, "log": True}, {"low": 1, "hi": 2}])
-def test_a_space_that_is_none_is_refused(values):
-    with pytest.raises(UserError, match=r"x\.y: neither a list"):
+def test_neither_a_list_nor_a_range_is_refused(values):
+    with pytest.raises(UserError, match=r"x\.y: expected a list"):
         distribution("x.y", values)

@@ -1,4 +1,4 @@
-"""The table that takes the seeds of a setting together, against values worked out by hand."""
+"""The table of metrics averaged over seeds, compared with values computed by hand."""
 
 import sys
 
@@ -28,7 +28,7 @@ def rows(table: pd.DataFrame) -> list[list[object]]:
     return [list(table.columns), *table.to_numpy().tolist()]
 
 
-def test_seeds_are_averaged_and_equal_experiments_count_once():
+def test_seeds_are_averaged_and_duplicate_rows_count_once():
     assert rows(average(PARAMS, METRICS, ["base.seed"])) == [
         ["train.lr", "prepare.split_salt", "n", "accuracy", "log_loss", "excess_log_loss"],
         ["0.2", "a", 1, "0.6000", "1.4000", "-"],
@@ -37,7 +37,7 @@ def test_seeds_are_averaged_and_equal_experiments_count_once():
     ]
 
 
-def test_several_parameters_can_be_averaged_over():
+def test_metrics_can_be_averaged_over_several_parameters():
     assert rows(average(PARAMS, METRICS[["log_loss"]], ["prepare.split_salt", "base.seed"])) == [
         ["train.lr", "n", "log_loss"],
         ["0.2", 1, "1.4000"],
@@ -49,12 +49,12 @@ def test_several_parameters_can_be_averaged_over():
     ]
 
 
-def test_what_cannot_be_tabulated_is_one_clear_line(project: Project):
-    for arguments, says in [
+def test_bad_arguments_are_refused_in_one_line(project: Project):
+    for arguments, message in [
         (["nope"], "nope: no such commit, branch or tag"),
         (["--over", "base.seeds"], "--over base.seeds: params.yaml has no such key"),
-        (["--metrics", "log_los"], "--metrics log_los: not in metrics/test.json; there are "),
+        (["--metrics", "log_los"], "--metrics: metrics/test.json has no log_los; choose from "),
     ]:
-        said = project.run(sys.executable, "-m", "commands.seeds", *arguments, ok=False)
-        assert len(said.splitlines()) == 1
-        assert says in said
+        output = project.run(sys.executable, "-m", "commands.seeds", *arguments, ok=False)
+        assert len(output.splitlines()) == 1
+        assert message in output

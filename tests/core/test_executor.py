@@ -1,4 +1,4 @@
-"""A table in many files, on one machine or on many, gives what it gives as one file in one process."""
+"""A table in many files, on one machine or several, gives the same output as one file in one process."""
 
 import importlib
 import os
@@ -8,7 +8,7 @@ import socket
 import subprocess
 import sys
 import time
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from functools import partial
 from operator import add
 
@@ -30,9 +30,9 @@ from tests.conftest import ROOT, SMALL, changed_params
 
 pytest.importorskip("distributed")
 STAGES = ("prepare", "clean", "encode")
-UNSEEN = {"dask", "distributed", "fsspec"}
-HERE = {"engine.name": "dask", "engine.workers": 1}  # TensorFlow takes seconds to import in each
-ALONE = os.environ | {"OMP_NUM_THREADS": "1", "DASK_DISTRIBUTED__WORKER__MEMORY__TERMINATE": "False"}
+DASK = {"dask", "distributed", "fsspec"}
+LOCAL_CLUSTER = {"engine.name": "dask", "engine.workers": 1}  # each worker imports TensorFlow, which takes seconds
+ENV = os.environ | {"OMP_NUM_THREADS": "1", "DASK_DISTRIBUTED__WORKER__MEMORY__TERMINATE": "False"}
 
 
 def settings(scheduler=None):
@@ -47,11 +47,11 @@ def free_port():
 
 @contextmanager
 def processes():
-    """Start processes of Python, in a folder that is not the project's; they end with the block."""
+    """Yield a function that starts Python modules in any folder; kill the processes when the block ends."""
     started = []
 
     def start(*arguments, cwd):
-        process = subprocess.Popen([sys.executable, "-m", *arguments], cwd=cwd, env=ALONE, stderr=subprocess.DEVNULL)
+        process = subprocess.Popen([sys.executable, "-m", *arguments], cwd=cwd, env=ENV, stderr=subprocess.DEVNULL)
         started.append(process)
         return process
 
@@ -65,7 +65,7 @@ def processes():
 
 @pytest.fixture(scope="module")
 def cluster(tmp_path_factory):
-    """A scheduler and two workers, each a process with an address of its own; gives the scheduler's."""
+    """The address of a scheduler with two workers, three processes that were not started in the project folder."""
     folder, port = tmp_path_factory.mktemp("elsewhere"), free_port()
     quiet = ["--dashboard-address", "127.0.0.1:0"]
     with processes() as start:
@@ -82,7 +82,7 @@ def table(project):
 
 
 def write_files(table, folder, sizes):
-    """Write a table as files of some sizes, one after the other, each in the next format."""
+    """Write a table as files of `sizes` rows, in turn as CSV, JSON lines, TSV and Parquet."""
     folder.mkdir(parents=True)
     formats = {
         "csv": partial(pd.DataFrame.to_csv, index=False),
@@ -92,7 +92,7 @@ def write_files(table, folder, sizes):
     }
     start = 0
     for number, size in enumerate(sizes):
-        # A file of JSON lines without a line has no columns.
+        # An empty JSON lines file has no columns.
         ending = list(formats)[number % len(formats)] if size else "csv"
         formats[ending](table[start : start + size], folder / f"{number:0{len(str(len(sizes) - 1))}}.{ending}")
         start += size
@@ -100,18 +100,18 @@ def write_files(table, folder, sizes):
 
 
 def run_stages(folder, path, changes, stages=STAGES, meanwhile=lambda process: None, program=None):
-    """Run stages, or a program, over some data in a folder of their own; `meanwhile` is given the process of each."""
+    """Run stages, or a program, in a copy of the project; call `meanwhile` with each process while it runs."""
     for code in ("src", "stages"):
         shutil.copytree(ROOT / code, folder / code, ignore=shutil.ignore_patterns("__pycache__"))
     YAML().dump(changed_params(SMALL | {"data.path": str(path)} | changes), folder / "params.yaml")
     for stage in stages:
         command = [sys.executable, "-m", f"stages.{stage}"]
         if not changes:
-            # Who stays on one machine imports nothing of it.
-            command[1:] = ["-c", f"import sys, stages.{stage} as s; s.main(); assert not {UNSEEN} & set(sys.modules)"]
+            # The local engine must not import Dask.
+            command[1:] = ["-c", f"import sys, stages.{stage} as s; s.main(); assert not {DASK} & set(sys.modules)"]
         if program:
             command[1:] = ["-c", program]
-        process = subprocess.Popen(command, cwd=folder, stderr=subprocess.PIPE, text=True, env=ALONE)
+        process = subprocess.Popen(command, cwd=folder, stderr=subprocess.PIPE, text=True, env=ENV)
         meanwhile(process)
         assert process.wait(timeout=120) == 0, process.stderr.read()
     return folder
@@ -119,15 +119,15 @@ def run_stages(folder, path, changes, stages=STAGES, meanwhile=lambda process: N
 
 @pytest.fixture(scope="module")
 def files(table, tmp_path_factory):
-    """A folder of five files in four formats, one of them without a row."""
+    """A folder of five files in four formats; one file has no rows."""
     folder = tmp_path_factory.mktemp("table") / "files"
     write_files(table, folder, [3, 0, 190, 207, 100])
     return folder
 
 
 @pytest.fixture(scope="module")
-def made_here(files, tmp_path_factory):
-    """What the stages make of the files in this process."""
+def local_run(files, tmp_path_factory):
+    """A folder in which the stages have processed the files with the local engine."""
     return run_stages(tmp_path_factory.mktemp("local"), files, {})
 
 
@@ -141,7 +141,7 @@ def files_of(folder):
 
 
 def check_same_reviews(folder, project):
-    """What the stages wrote of many files holds the rows of what they wrote of one; ids are the same bytes."""
+    """Check that many files gave the same rows as one file, and the same encoded ids, byte for byte."""
     for split in SPLITS:
         for stage in ("prepare", "clean"):
             path = f"data/{stage}/{split}.parquet"
@@ -152,9 +152,9 @@ def check_same_reviews(folder, project):
             assert ours[name] == content, name
 
 
-def test_many_files_are_the_same_reviews_as_one(project, files, made_here):
-    check_same_reviews(made_here, project)
-    named = pd.read_csv(made_here / "data/prepare/files.csv")
+def test_many_files_give_the_same_reviews_as_one_file(project, files, local_run):
+    check_same_reviews(local_run, project)
+    named = pd.read_csv(local_run / "data/prepare/files.csv")
     assert named.file.tolist() == sorted(path.name for path in files.iterdir())
     assert named["rows"].tolist() == [3, 0, 190, 207, 100]
     assert named.first_row.tolist() == [1, 4, 4, 194, 401]
@@ -178,7 +178,7 @@ def test_more_files_than_a_process_may_hold_open(project, table, tmp_path):
     pd.testing.assert_frame_equal(pd.read_parquet(folder / path), pd.read_parquet(project.path / path))
 
 
-def test_a_file_that_changed_since_it_was_looked_at_is_refused(make_params, tmp_path):
+def test_a_file_that_changes_while_prepare_runs_is_refused(make_params, tmp_path):
     params = make_params({"data.slice_columns": []})
     path, scratch = tmp_path / "reviews.csv", tmp_path / "scratch"
     scratch.mkdir()
@@ -187,7 +187,7 @@ def test_a_file_that_changed_since_it_was_looked_at_is_refused(make_params, tmp_
     found, state, rows, counts = prepare.scan_file(work, (0, str(path)))
     prepare.save(scratch / "counts.npy", np.array([counts]))
     prepare.resolve_bucket(work, 0)
-    part = prepare.Part(0, found, state, 0, rows)
+    part = prepare.TableFile(0, found, state, 0, rows)
     assert prepare.write_file(work, part).summary()["rows"]["used"] == 1
     with path.open("a", encoding="utf-8") as file:
         file.write("bad,1\n")
@@ -195,24 +195,24 @@ def test_a_file_that_changed_since_it_was_looked_at_is_refused(make_params, tmp_
         prepare.write_file(work, part)
 
 
-def test_a_cluster_on_this_machine_writes_the_same_bytes(files, made_here, tmp_path):
-    assert files_of(run_stages(tmp_path, files, HERE)) == files_of(made_here)
+def test_a_cluster_on_this_machine_writes_the_same_bytes(files, local_run, tmp_path):
+    assert files_of(run_stages(tmp_path, files, LOCAL_CLUSTER)) == files_of(local_run)
 
 
-def test_workers_elsewhere_write_the_same_bytes(cluster, files, made_here, tmp_path):
-    """They were started in another folder, and find the code and the files of the project none the less."""
+def test_workers_started_elsewhere_write_the_same_bytes(cluster, files, local_run, tmp_path):
+    """Workers that were started in another folder find the code and the files of the project."""
     changes = {"engine.name": "dask", "engine.scheduler": cluster}
-    assert files_of(run_stages(tmp_path, files.as_uri(), changes)) == files_of(made_here)
+    assert files_of(run_stages(tmp_path, files.as_uri(), changes)) == files_of(local_run)
 
 
-def test_a_worker_that_is_killed_changes_nothing(table, tmp_path):
+def test_a_killed_worker_does_not_change_the_output(table, tmp_path):
     write_files(table, tmp_path / "files", [25] * 20)
-    there, here = tmp_path / "there", tmp_path / "here"
+    dask, local = tmp_path / "dask", tmp_path / "local"
     killed = []
 
     def kill_a_worker(process):
-        """Kill one as soon as the stage has left a first file."""
-        while not [path for path in there.glob("data/.*.partial/**/*") if path.is_file()]:
+        """Kill a worker as soon as the stage has written a file."""
+        while not [path for path in dask.glob("data/.*.partial/**/*") if path.is_file()]:
             assert process.poll() is None
             time.sleep(0.005)
         workers = psutil.Process(process.pid).children(recursive=True)
@@ -221,15 +221,15 @@ def test_a_worker_that_is_killed_changes_nothing(table, tmp_path):
         killed.append(worker)
 
     stages = ["prepare", "clean"]
-    there.mkdir()
-    run_stages(there, tmp_path / "files", HERE | {"engine.workers": 2}, stages, meanwhile=kill_a_worker)
+    dask.mkdir()
+    run_stages(dask, tmp_path / "files", LOCAL_CLUSTER | {"engine.workers": 2}, stages, meanwhile=kill_a_worker)
     assert len(killed) == 2
-    here.mkdir()
-    assert files_of(there) == files_of(run_stages(here, tmp_path / "files", {}, stages))
+    local.mkdir()
+    assert files_of(dask) == files_of(run_stages(local, tmp_path / "files", {}, stages))
 
 
-def work_once(folder, number):
-    """Die the first time that a 3 comes along."""
+def die_once(folder, number):
+    """Return the number in a list; the first call for 3 kills the worker."""
     time.sleep(0.05)
     if number == 3 and not (folder / "died").exists():
         (folder / "died").touch()
@@ -242,25 +242,32 @@ def test_a_fold_keeps_the_order(numbers):
     assert LocalExecutor().fold(lambda number: [number], add, numbers) == numbers
 
 
-def test_results_come_in_order_though_a_worker_dies(tmp_path, monkeypatch):
+def test_results_are_in_order_after_a_worker_dies(tmp_path, monkeypatch):
     monkeypatch.chdir(ROOT)
-    with open_executor(settings()) as engine:
-        assert engine.map(partial(work_once, tmp_path), range(9)) == [[number] for number in range(9)]
+    with open_executor(settings()) as executor:
+        assert executor.map(partial(die_once, tmp_path), range(9)) == [[number] for number in range(9)]
         (tmp_path / "died").unlink()
-        assert engine.fold(partial(work_once, tmp_path), add, range(9)) == list(range(9))
+        assert executor.fold(partial(die_once, tmp_path), add, range(9)) == list(range(9))
 
 
-def test_code_that_has_changed_since_is_read_again(cluster, tmp_path, monkeypatch):
-    def ask(_):
+def test_every_run_uses_its_own_code(cluster, tmp_path, monkeypatch):
+    """Workers import code again when it has changed, and two runs that share workers do not mix their code."""
+
+    def read_answer(_):
         return importlib.import_module("src.answer").ANSWER
 
-    (tmp_path / "src").mkdir()
-    (tmp_path / "src/__init__.py").touch()
-    monkeypatch.chdir(tmp_path)
-    for answer in (1, 23):  # of two lengths: Python tells files of one second apart by their size
-        (tmp_path / "src/answer.py").write_text(f"ANSWER = {answer}\n", encoding="utf-8")
-        with open_executor(settings(cluster)) as engine:
-            assert set(engine.map(ask, range(4))) == {answer}
+    executors = {}
+    with ExitStack() as opened:
+        for name, answer in (("a", 1), ("b", 2), ("a", 34)):  # Python detects a change within a second by the file size
+            source = tmp_path / name / "src"
+            source.mkdir(parents=True, exist_ok=True)
+            (source / "__init__.py").touch()
+            (source / "answer.py").write_text(f"ANSWER = {answer}\n", encoding="utf-8")
+            monkeypatch.chdir(source.parent)
+            executors[answer] = opened.enter_context(open_executor(settings(cluster)))
+            assert set(executors[answer].map(read_answer, range(4))) == {answer}
+        for answer in (2, 34, 2):
+            assert set(executors[answer].map(read_answer, range(4))) == {answer}
 
 
 def always_die(_):
@@ -268,84 +275,83 @@ def always_die(_):
 
 
 def refuse(number):
-    raise UserError(f"file {number}: mend it")
+    raise UserError(f"file {number}: broken")
 
 
-def test_what_goes_wrong_is_one_clear_line(monkeypatch):
+def test_errors_are_one_clear_line(monkeypatch):
     monkeypatch.chdir(ROOT)
-    monkeypatch.setattr(executor_module, "PATIENCE", 2)
-    with pytest.raises(UserError, match="no Dask scheduler with workers answers"):  # noqa: SIM117
-        with open_executor(settings(f"tcp://127.0.0.1:{free_port()}")):
-            pass
-    with pytest.raises(UserError, match=r"is for engine\.name: dask"):  # noqa: SIM117
+    monkeypatch.setattr(executor_module, "CONNECT_TIMEOUT", 2)
+    with pytest.raises(UserError, match="no Dask scheduler"), open_executor(settings(f"tcp://127.0.0.1:{free_port()}")):
+        pass
+    with pytest.raises(UserError, match=r"needs engine\.name: dask"):  # noqa: SIM117
         with open_executor(settings("tcp://127.0.0.1:1").model_copy(update={"name": "local"})):
             pass
-    with pytest.raises(UserError, match="file 0: mend it"), open_executor(settings()) as engine:
-        engine.map(refuse, [0])
-    with pytest.raises(UserError, match=r"more engine\.memory, or smaller files"), open_executor(settings()) as engine:
-        engine.map(always_die, [0])
+    with pytest.raises(UserError, match="file 0: broken"), open_executor(settings()) as executor:
+        executor.map(refuse, [0])
+    with pytest.raises(UserError, match=r"increase engine\.memory, or split"), open_executor(settings()) as executor:
+        executor.map(always_die, [0])
     monkeypatch.setitem(sys.modules, "distributed", None)
     with pytest.raises(UserError, match=r"pip install -r requirements-cluster\.txt"), open_executor(settings()):
         pass
 
 
-def score(project, *arguments):
-    """The command that scores a table, with a few rows in a chunk."""
-    program = "import src.tables.writers; src.tables.writers.CHUNK = 20; from commands.predict import *; run(main)"
+def score_command(project, *arguments):
+    """Return a command that scores a table in chunks of 20 rows."""
+    program = "import src.tables.writers; src.tables.writers.CHUNK_ROWS = 20; from commands.predict import *; run(main)"
     return [sys.executable, "-c", program, *arguments, "--model", project.path / "models/export"]
 
 
 @pytest.fixture(scope="module")
-def scored_alone(project, files, tmp_path_factory):
-    """The bytes of each file, scored by itself."""
-    folder = tmp_path_factory.mktemp("alone")
+def scored_files(project, files, tmp_path_factory):
+    """The output of predict for each file by itself, as bytes."""
+    folder = tmp_path_factory.mktemp("scored")
     for path in files.iterdir():
         output = folder / path.name.removesuffix(".gz")
-        subprocess.run(score(project, path, "--output", output), cwd=ROOT, capture_output=True, check=True)
+        subprocess.run(score_command(project, path, "--output", output), cwd=ROOT, capture_output=True, check=True)
     return {path.name: path.read_bytes() for path in folder.iterdir()}
 
 
 @pytest.mark.parametrize("where", ["local", "dask", "elsewhere"])
-def test_a_folder_is_scored_file_by_file(project, cluster, files, scored_alone, tmp_path, where):
+def test_a_folder_is_scored_file_by_file(project, cluster, files, scored_files, tmp_path, where):
     command = [sys.executable, "-m", "commands.predict", files, "--output", tmp_path / "scored"]
     command += ["--model", project.path / "models/export", "--engine", "local" if where == "local" else "dask"]
     command += ["--scheduler", cluster] if where == "elsewhere" else []
-    said = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, text=True, check=True, env=ALONE).stdout
-    assert said.startswith("predict: 500 rows: ")
-    assert {path.name: path.read_bytes() for path in (tmp_path / "scored").iterdir()} == scored_alone
+    output = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, text=True, check=True, env=ENV).stdout
+    assert output.startswith("predict: 500 rows: ")
+    assert {path.name: path.read_bytes() for path in (tmp_path / "scored").iterdir()} == scored_files
     assert [path.name for path in tmp_path.iterdir()] == ["scored"]
 
 
-def test_a_bad_file_is_one_line_of_a_cluster_too(project, files, tmp_path):
+def test_a_bad_file_on_a_cluster_is_one_clear_line(project, files, tmp_path):
     shutil.copytree(files, tmp_path / "files")
     (tmp_path / "files/_SUCCESS").touch()
     (tmp_path / "files/z.csv").write_text("other\n1\n", encoding="utf-8")
     command = [sys.executable, "-m", "commands.predict", tmp_path / "files", "--output", tmp_path / "scored"]
     command += ["--model", project.path / "models/export", "--engine", "dask"]
-    done = subprocess.run(command, cwd=ROOT, stderr=subprocess.PIPE, text=True, check=False, env=ALONE)
+    done = subprocess.run(command, cwd=ROOT, stderr=subprocess.PIPE, text=True, check=False, env=ENV)
     assert done.returncode == 1
     assert done.stderr.startswith("error: ")
     assert "z.csv: no column content" in done.stderr
     assert done.stderr.count("\n") == 1
 
 
-def test_a_bad_file_costs_none_of_the_others(project, files, scored_alone, tmp_path):
+def test_a_bad_file_does_not_cost_the_other_files(project, files, scored_files, tmp_path):
     shutil.copytree(files, tmp_path / "files")
     (tmp_path / "files/z.csv").write_text("other\n1\n", encoding="utf-8")
-    command = score(project, tmp_path / "files", "--output", tmp_path / "scored", "--resume")
+    command = score_command(project, tmp_path / "files", "--output", tmp_path / "scored", "--resume")
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 1
     assert "z.csv: no column content" in done.stderr
     before = {path.name: path.stat().st_ino for path in (tmp_path / ".scored.partial").glob("[0-9]*")}
-    assert before.keys() == scored_alone.keys()
+    assert before.keys() == scored_files.keys()
     (tmp_path / "files/z.csv").unlink()
     subprocess.run(command, cwd=ROOT, capture_output=True, check=True)
     assert {path.name: path.stat().st_ino for path in (tmp_path / "scored").iterdir()} == before
 
 
-def test_finished_files_are_kept_and_changed_ones_are_not(project, files, scored_alone, tmp_path):
+def test_resume_keeps_finished_files_unless_their_input_changed(project, files, scored_files, tmp_path):
     shutil.copytree(files, tmp_path / "files")
-    command = score(project, tmp_path / "files", "--output", tmp_path / "scored", "--resume")
+    command = score_command(project, tmp_path / "files", "--output", tmp_path / "scored", "--resume")
     parts = tmp_path / ".scored.partial"
     for change, kept in (("", True), ("1,a\n", False)):
         process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL)
@@ -361,4 +367,4 @@ def test_finished_files_are_kept_and_changed_ones_are_not(project, files, scored
         subprocess.run(command, cwd=ROOT, capture_output=True, check=True)
         found = {path.name: path.read_bytes() for path in (tmp_path / "scored").iterdir()}
         assert found.pop("0.csv").endswith(b"used again\n") == kept
-        assert found == {name: content for name, content in scored_alone.items() if name != "0.csv"}
+        assert found == {name: content for name, content in scored_files.items() if name != "0.csv"}

@@ -12,10 +12,7 @@ def test_the_committed_file_is_valid():
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        (
-            {"train.learning_rate": 0.1},
-            "train.learning_rate: unknown key; valid keys: patience, ",
-        ),
+        ({"train.learning_rate": 0.1}, "train.learning_rate: unknown key; valid keys: patience, batch_size, lr, "),
         ({"train.epoch": 3}, "did you mean epochs?"),
         ({"train.lr": "fast"}, "train.lr: input should be a valid number, not 'fast'"),
         ({"train.lr": float("nan")}, "train.lr: input should be a finite number"),
@@ -24,10 +21,7 @@ def test_the_committed_file_is_valid():
         ({"train.epochs": True}, "train.epochs: "),
         ({"model.cell": "lstn"}, "model.cell: input should be 'lstm', 'gru' or 'rnn', not 'lstn'"),
         ({"prepare.valid_share": 0.5, "prepare.test_share": 0.5}, "nothing is left to train on"),
-        (
-            {"data.separator": "\\t"},
-            "data.separator: must be auto or one character, ",
-        ),
+        ({"data.separator": "\\t"}, "data.separator: must be auto or one character, "),
         ({"clean.keep_emoji": "yes"}, "clean.keep_emoji: "),
     ],
 )

@@ -1,4 +1,4 @@
-"""Several processes share a training: the same model, whether one of them is killed or not."""
+"""Distributed training gives the same model, whether one of its processes is killed or not."""
 
 import json
 import os
@@ -36,7 +36,7 @@ def torchrun(processes, restarts=0):
 
 @pytest.fixture
 def make_folder(tmp_path_factory):
-    """Make a folder with all that the stage `train` reads: 85 reviews, in batches of 7 but for the last, of one."""
+    """Make a folder with everything the stage `train` reads: 85 reviews, that is 12 batches of 7 and one of 1."""
 
     def make(**changes):
         folder = tmp_path_factory.mktemp("ranks")
@@ -62,26 +62,26 @@ def start(folder, command, more=None):
 
 
 def finish(process):
-    said, _ = process.communicate()
-    return said
+    output, _ = process.communicate()
+    return output
 
 
 def run(folder, command):
     process = start(folder, command)
-    said = finish(process)
-    assert process.returncode == 0, said
+    output = finish(process)
+    assert process.returncode == 0, output
     assert not processes_in(folder)
     assert not list((folder / ".checkpoints").iterdir())
-    return said
+    return output
 
 
 def results(folder):
-    """The bytes of all that the stage wrote."""
+    """Return all files that the stage wrote, as bytes."""
     files = [path for place in ("models/train", "metrics", "plots") for path in (folder / place).rglob("*.*")]
     return {path.relative_to(folder).as_posix(): path.read_bytes() for path in files if path.is_file()}
 
 
-def read_to(process, beginning):
+def read_until(process, beginning):
     for line in process.stdout:
         if line.startswith(beginning):
             break
@@ -91,78 +91,78 @@ def ranks_of(process):
     return [child for child in psutil.Process(process.pid).children() if "stages.train" in child.cmdline()]
 
 
-def test_one_process_under_torchrun_gives_the_bytes_of_none_and_two_give_its_curves(make_folder):
+def test_torchrun_with_one_process_changes_no_byte_and_with_two_gives_the_same_curves(make_folder):
     plain, one, two = (make_folder(**NO_DROPOUT, **{"train.processes": count}) for count in (1, 1, 2))
     run(plain, PLAIN)
-    said = run(one, torchrun(1))
+    output = run(one, torchrun(1))
     assert results(one) == results(plain)
-    assert said.count("train: epoch 1") == 1
-    assert run(two, torchrun(2)).count("train: epoch 1") == 1  # only the first of them speaks
-    first, second = (json.loads((folder / "metrics/train.json").read_text()) for folder in (plain, two))
-    assert second == pytest.approx(first, rel=1e-4)
-    weights, others = (load_file(folder / "models/train/model.safetensors") for folder in (plain, two))
-    for name, values in weights.items():
-        np.testing.assert_allclose(others[name], values, rtol=0, atol=1e-4)
+    assert output.count("train: epoch 1") == 1
+    assert run(two, torchrun(2)).count("train: epoch 1") == 1  # only the main process prints
+    expected, metrics = (json.loads((folder / "metrics/train.json").read_text()) for folder in (plain, two))
+    assert metrics == pytest.approx(expected, rel=1e-4)
+    expected_weights, weights = (load_file(folder / "models/train/model.safetensors") for folder in (plain, two))
+    for name, values in expected_weights.items():
+        np.testing.assert_allclose(weights[name], values, rtol=0, atol=1e-4)
 
 
-def test_equal_weights_have_equal_figures_however_many_measure(tmp_path):
-    """Also where a process has no review to learn from."""
+def test_validation_metrics_do_not_depend_on_the_number_of_processes(tmp_path):
+    """Nor do gradients, even if a process has no review in the batch."""
     (tmp_path / "measure.py").write_text(
         textwrap.dedent("""
             import numpy as np, torch
             from src.learning.model import ReviewModel
-            from src.learning.distributed import group, is_first, rank, sum_gradients, world
-            from src.learning.classification import Rating
+            from src.learning.distributed import is_main_process, process_group, rank, sum_gradients, world_size
+            from src.learning.classification import ClassificationTask
             from tests.learning.test_training import order_decides, settings
 
             torch.set_num_threads(1)
-            with group(torch.device("cpu")):
+            with process_group(torch.device("cpu")):
                 torch.manual_seed(1)
                 model = ReviewModel(settings().model, words=9, classes=2)
                 reviews = order_decides(600, 1)
-                task = Rating(model, reviews, np.arange(600), reviews, np.zeros(2))
-                figures = task.measure()
+                task = ClassificationTask(model, reviews, np.arange(600), reviews, np.zeros(2))
+                metrics = task.validate()
                 model.eval()
                 batch = np.arange(1)
-                own = batch[rank() :: world()]
+                own = batch[rank() :: world_size()]
                 if len(own):
                     loss, _ = task.loss(own)
                     (loss * len(own) / len(batch)).backward()
                 sum_gradients(model.parameters())
                 gradient = float(sum(weights.grad.abs().sum() for weights in model.parameters()))
-                if is_first():
-                    print(world(), gradient, figures)
+                if is_main_process():
+                    print(world_size(), gradient, metrics)
             """),
         encoding="utf-8",
     )
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", "measure.py"]
-    said = [finish(start(tmp_path, which)) for which in ([sys.executable, "measure.py"], command)]
-    (one, gradient, figures), (two, same_gradient, same_figures) = (line.strip().split(" ", 2) for line in said)
+    output = [finish(start(tmp_path, which)) for which in ([sys.executable, "measure.py"], command)]
+    (one, gradient, metrics), (two, gradient_of_two, metrics_of_two) = (line.strip().split(" ", 2) for line in output)
     assert (one, two) == ("1", "2")
-    assert figures == same_figures
-    assert float(same_gradient) == pytest.approx(float(gradient), rel=1e-5)
+    assert metrics == metrics_of_two
+    assert float(gradient_of_two) == pytest.approx(float(gradient), rel=1e-5)
 
 
 LONG = {"train.epochs": 8, "train.patience": 8, "train.batch_size": 3}
 
 
-def test_a_killed_process_is_started_again_and_changes_no_byte(make_folder):
-    """Three, whose sums depend on their order."""
+def test_a_killed_process_is_restarted_and_changes_no_byte(make_folder):
+    """With three processes, sums depend on their order."""
     whole, killed = (make_folder(**LONG, **{"train.processes": 3}) for _ in range(2))
     run(whole, PLAIN)
     process = start(killed, PLAIN)
-    read_to(process, "train: epoch 2")
+    read_until(process, "train: epoch 2")
     ranks_of(process)[-1].kill()
-    said = finish(process)
-    assert process.returncode == 0, said
-    assert "a process was killed; all start again" in said
-    assert "Traceback" not in said
+    output = finish(process)
+    assert process.returncode == 0, output
+    assert "a worker process was killed; restarting all workers (restart 1 of 3)" in output
+    assert "Traceback" not in output
     assert results(killed) == results(whole)
     assert not processes_in(killed)
 
 
-def test_the_same_command_goes_on_after_a_loss(make_folder):
-    """Of a process: the survivor says in one line what to do; of torchrun, which leaves no orphan; or its restart."""
+def test_the_same_command_continues_after_a_kill(make_folder):
+    """Kill a process (the other one prints one clear line), then torchrun (no orphan), then a process with restarts."""
     whole, killed = (make_folder(**LONG, **{"train.processes": 2}) for _ in range(2))
     run(whole, torchrun(2))
 
@@ -171,7 +171,7 @@ def test_the_same_command_goes_on_after_a_loss(make_folder):
         port = free.getsockname()[1]
     place = {"TORCHELASTIC_RUN_ID": "x", "WORLD_SIZE": "2", "MASTER_ADDR": "localhost", "MASTER_PORT": str(port)}
     first, second = (start(killed, PLAIN, place | {"RANK": rank, "LOCAL_RANK": rank}) for rank in "01")
-    read_to(first, "train: epoch 2")
+    read_until(first, "train: epoch 2")
     second.kill()
     finish(second)
     lines = [line for line in finish(first).splitlines() if not line.startswith("train: epoch")]
@@ -180,7 +180,7 @@ def test_the_same_command_goes_on_after_a_loss(make_folder):
     assert lines[0].startswith("error: another process of this training has ended or cannot be reached (")
 
     process = start(killed, torchrun(2))
-    read_to(process, "train: epoch 4")
+    read_until(process, "train: epoch 4")
     ranks = ranks_of(process)
     assert len(ranks) == 2
     process.kill()
@@ -189,24 +189,24 @@ def test_the_same_command_goes_on_after_a_loss(make_folder):
     assert not orphans
 
     process = start(killed, torchrun(2, restarts=1))
-    read_to(process, "train: epoch 5")
+    read_until(process, "train: epoch 5")
     ranks_of(process)[-1].kill()
-    said = finish(process)
-    assert process.returncode == 0, said
+    output = finish(process)
+    assert process.returncode == 0, output
     assert results(killed) == results(whole)
 
 
-def test_what_every_attempt_would_meet_again_is_not_tried_again(make_folder):
+def test_an_error_that_a_restart_cannot_fix_is_not_retried(make_folder):
     folder = make_folder(**{"train.processes": 2, "train.lr": 1e30, "train.max_grad_norm": 1e30})
     process = start(folder, PLAIN)
-    said = finish(process)
+    output = finish(process)
     assert process.returncode == 1
-    assert "error: the loss is no longer a number" in said
-    assert "start again" not in said
-    assert "Traceback" not in said
+    assert "error: the loss is no longer a number" in output
+    assert "restarting" not in output
+    assert "Traceback" not in output
 
 
-def test_another_number_of_processes_than_dvc_would_write_down_is_refused(make_folder):
+def test_a_number_of_processes_that_differs_from_the_parameter_is_refused(make_folder):
     process = start(make_folder(), torchrun(2))
     assert "error: train.processes: 1, but 2 processes were started; set it to 2" in finish(process)
     assert process.returncode == 1
@@ -214,7 +214,7 @@ def test_another_number_of_processes_than_dvc_would_write_down_is_refused(make_f
 
 def test_dvc_runs_several_processes(project, tmp_path):
     copy = copy_of(project, tmp_path)
-    said = copy.run("dvc", "exp", "run", "--set-param", "train.processes=2", "train")
-    assert "train: epoch 2" in said
+    output = copy.run("dvc", "exp", "run", "--set-param", "train.processes=2", "train")
+    assert "train: epoch 2" in output
     assert not processes_in(copy.path)
     assert "Data and pipelines are up to date" in copy.run("dvc", "repro", "train")

@@ -69,9 +69,7 @@ def test_it_learns_word_order(cell):
 
 def test_training_stops_after_patience_and_keeps_the_best_epoch():
     reviews, valid = order_decides(60, 1), order_decides(200, 2)
-    reviews = reviews._replace(
-        labels=np.random.default_rng(0).integers(2, size=60)
-    )  # random labels: there is nothing to learn
+    reviews = reviews._replace(labels=np.random.default_rng(0).integers(2, size=60))  # nothing to learn: random labels
     model, best, epochs = run(reviews, valid, settings(**{"train.patience": 2, "train.epochs": 40}))
     assert best.valid_loss == min(epoch.valid_loss for epoch in epochs)
     assert epochs[-1].number == best.number + 2

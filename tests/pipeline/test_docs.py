@@ -29,7 +29,8 @@ def reader(project: Project, tmp_path: Path) -> Project:
     """A copy of the small project as a reader has it after `make`, with a table of their own."""
     reader = copy_of(project, tmp_path)
     (reader.path / ".venv").mkdir()
-    (reader.path / ".venv/bin").symlink_to(Path(sys.executable).parent)
+    for part in ("bin", "lib", "pyvenv.cfg"):
+        (reader.path / ".venv" / part).symlink_to(Path(sys.prefix) / part)
     (reader.path / ".venv/installed").touch()
     raw = (reader.path / "data/raw/reviews.csv").read_text(encoding="utf-8")
     header, _, rest = raw.partition("\n")

@@ -13,7 +13,7 @@ import psutil
 import pytest
 from ruamel.yaml import YAML
 
-from tests.conftest import Project, copy_project
+from tests.conftest import Project, copy_project, experiments_of
 
 KILLS = int(os.environ.get("REVIEWS_KILLS", "5"))
 
@@ -73,63 +73,49 @@ def test_a_killed_pipeline_ends_with_the_same_lock(clone: Project):
     assert not list((clone.path / ".checkpoints").glob("*"))
 
 
-EXPERIMENTS = {"one": "base.seed=2", "two": "base.seed=3"}
-
-
-def start_experiments(project: Project) -> list[subprocess.Popen[str]]:
-    """Start two experiments side by side, each in a folder of its own; what had ended before is forgotten."""
+def start_sweep(project: Project) -> subprocess.Popen[bytes]:
+    """Start three experiments, the last two of them in parallel, without earlier results but with checkpoints."""
     project.run("dvc", "exp", "remove", "--all-commits")
-    shutil.rmtree(project.path / ".dvc/cache/runs", ignore_errors=True)  # else nothing would be run again
-    return [
-        subprocess.Popen(
-            [
-                *(sys.executable, "-m", "commands.child", str(os.getpid())),  # else both share DVC's stash
-                *("exp", "run", "--temp", "--name", name, "--set-param", change, "evaluate"),
-            ],
-            cwd=project.path,
-            env=project.env,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-        )
-        for name, change in EXPERIMENTS.items()
-    ]
+    shutil.rmtree(project.path / ".dvc/cache/runs", ignore_errors=True)
+    command = [sys.executable, "-m", "commands.sweep", "trainings", "--jobs", "2"]
+    return subprocess.Popen(command, cwd=project.path, env=project.env)
+
+
+def kill(process: subprocess.Popen[bytes]) -> None:
+    process.kill()
+    process.wait()
 
 
 def experiment_locks(project: Project) -> dict[str, str]:
-    """What each experiment's dvc.lock says."""
-    refs = project.run("git", "for-each-ref", "--format=%(refname)", "refs/exps").splitlines()
-    found = {name: [ref for ref in refs if ref.endswith(f"/{name}")] for name in EXPERIMENTS}
-    return {name: project.run("git", "show", f"{refs[0]}:dvc.lock") for name, refs in found.items()}
+    """Return the dvc.lock of each experiment."""
+    return {name: project.run("git", "show", f"{ref}:dvc.lock") for name, ref in experiments_of(project).items()}
 
 
-def test_killed_experiments_side_by_side_end_with_the_same_locks(clone: Project):
+def test_killed_experiments_in_parallel_end_with_the_same_locks(clone: Project):
     clone.run("dvc", "repro")
+    (clone.path / "sweeps.yaml").write_text("grids: {trainings: {train.lr: [0.001, 0.002, 0.004]}}", encoding="utf-8")
     clone.run("git", "add", "--all")
     clone.run("git", "commit", "--quiet", "--message", "results")
     started = time.monotonic()
-    for experiment in start_experiments(clone):
-        assert experiment.communicate() is not None
-        assert experiment.returncode == 0
+    assert start_sweep(clone).wait() == 0
     whole = time.monotonic() - started
     expected = experiment_locks(clone)
-    assert expected["one"] != expected["two"]
-    for seed in range(KILLS // 2):
+    assert len(set(expected.values())) == 3
+    checkpoints = clone.path / ".checkpoints"
+    for seed in range(KILLS // 2 - 1):
         moment = random.Random(seed).uniform(0, whole)
-        print(f"both killed after {moment:.1f} s")
-        experiments = start_experiments(clone)
+        print(f"killed after {moment:.1f} s")
+        sweep = start_sweep(clone)
         time.sleep(moment)
-        for experiment in experiments:
-            experiment.kill()
-            experiment.communicate()
-        lock = clone.path / ".dvc/tmp/exps/rwlock"
-        if lock.exists() and not lock.read_bytes():  # DVC writes it in place: a kill in that moment leaves it empty
-            lock.unlink()
-    for experiment in start_experiments(clone):
-        said, _ = experiment.communicate()
-        assert experiment.returncode == 0, said
+        kill(sweep)
+    sweep = start_sweep(clone)
+    while not list(checkpoints.glob("*/checkpoint.safetensors")):
+        assert sweep.poll() is None
+        time.sleep(0.05)
+    kill(sweep)
+    assert start_sweep(clone).wait() == 0
     assert experiment_locks(clone) == expected
-    assert not list((clone.path / ".checkpoints").glob("*"))
+    assert not list(checkpoints.glob("*")), "the last sweep did not continue from the checkpoint"
 
 
 @pytest.mark.parametrize("shell", ["/bin/sh", "/bin/bash"])

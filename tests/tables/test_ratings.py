@@ -25,7 +25,7 @@ def test_ratings_that_are_read(value):
     "value",
     [
         *(None, "", "five", 0, 6, 3.52, "3.50", -1, 1e9, float("nan"), True, [], "nan", "inf", 10**400, "0_5"),
-        *("8/10", "★★★★★★", "stars", "0.5", 5.5, 10**5000),
+        *("8/10", "★★★★★★", "stars", "0.5", 5.5),
     ],
 )
 def test_ratings_that_are_not_read(value):

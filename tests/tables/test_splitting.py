@@ -180,10 +180,8 @@ def test_a_split_column_is_used_and_must_not_leak():
     rows = [("a", 5, "train"), ("b", 5, "Validation"), ("c", 5, "test"), ("A", 4, "test"), ("d", 5, "holdout")]
     classified = classify(rows, has_split=True)
     assert [row.split for row in classified[:3]] == ["train", "valid", "test"]
-    assert [row.reason for row in classified[3:]] == [
-        "text is already in the train split",
-        "split is not train, valid or test",
-    ]
+    reasons = [row.reason for row in classified[3:]]
+    assert reasons == ["text is already in the train split", "split is not train, valid or test"]
 
 
 def test_slice_cells_are_text_or_missing():
