@@ -1,4 +1,4 @@
-# The service with the model of models/export (dvc repro export, or dvc pull models/export, comes before):
+# The service with the model in models/export. First run dvc repro export or dvc pull models/export, then:
 # docker build --tag review-stars . && docker run --rm --read-only --publish 127.0.0.1:8000:8000 review-stars
 FROM python:3.11-slim
 ENV PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1
@@ -12,5 +12,5 @@ USER 65534:65534
 EXPOSE 8000
 HEALTHCHECK --interval=10s --timeout=3s --start-period=10s \
   CMD ["python", "-c", "from urllib.request import urlopen; urlopen('http://127.0.0.1:8000/healthz', timeout=2)"]
-# Inside the container every address is its own: what may reach it is said by docker run --publish.
+# 0.0.0.0 is every address of the container; docker run --publish decides who can reach it.
 CMD ["python", "-m", "commands.serve", "--host", "0.0.0.0"]

@@ -14,6 +14,8 @@ PAGES += sorted((ROOT / "docs").rglob("*.md"))
 NOT_RUN = {"make test"}
 """Commands that would run this test again."""
 SERVER = "python -m commands.serve &"
+GRIDS = "grids: {resampling: {resample.strategy: [none, both]}, seeds: {base.seed: [1, 2]}}"
+"""The grids of sweeps.yaml that are named, with fewer values."""
 
 
 def commands_of(page: Path) -> list[str]:
@@ -27,7 +29,7 @@ def commands_of(page: Path) -> list[str]:
 @pytest.fixture
 def reader(project: Project, tmp_path: Path) -> Project:
     """A copy of the small project as a reader has it after `make`, with a table of their own."""
-    reader = copy_of(project, tmp_path)
+    reader = copy_of(project, tmp_path, GRIDS)
     (reader.path / ".venv").mkdir()
     for part in ("bin", "lib", "pyvenv.cfg"):
         (reader.path / ".venv" / part).symlink_to(Path(sys.prefix) / part)
