@@ -95,7 +95,7 @@ def measure(changes: dict[str, Any], folder: Path, seeds: int, extra: list[str],
                     prediction_result(probabilities, labels, decide(probabilities, "posterior_median", prior))
                 )
             print(f"seed {seed}: {seconds['model'][-1]:.0f} s to train", file=sys.stderr, flush=True)
-    return markdown(runs, seconds) + "\nThe same probabilities, least expected distance:\n\n" + markdown(nearest, {})
+    return markdown(runs, seconds) + "\nThe same probabilities, posterior median:\n\n" + markdown(nearest, {})
 
 
 def run(clone: Path, *command: str) -> float:
