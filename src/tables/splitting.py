@@ -1,36 +1,20 @@
-"""Decide for every row whether it is used, and in which split; count everything."""
+"""Assign reviews to splits by the hash of their texts, and resolve duplicates over all files of a table."""
 
 from array import array
-from collections import Counter
 from collections.abc import Iterable, Iterator
 from hashlib import blake2b
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
-from src.core.schema import SPLITS, STARS, read_text, text_digest, text_problem
-from src.tables.ratings import Read, describe_scale, rating_reader
-from src.tables.readers import Row, Table
+from src.core.schema import SPLITS, STARS, letters_and_digits, text_digest
+from src.tables.row_parser import ParsedRow
 
-SPLIT_NAMES = {name: name for name in SPLITS} | {
-    "training": "train",
-    "validation": "valid",
-    "val": "valid",
-    "dev": "valid",
-}
 DUPLICATE_REASON = "duplicate of an earlier row"
-NO_TEXT = "no text"
-NOT_REJECTED = (DUPLICATE_REASON, NO_TEXT)
-"""Reasons of rows that do not count as rejected."""
-BAD_RATING = "rating is not 1, 2, 3, 4 or 5"
-FEW_BAD_RATINGS = 0.05
-"""Share of ratings of another scale below which single ones are rejected, not the table."""
-MOST_VALUES = 200
-"""Different ratings that could not be read and are kept."""
-LONGEST_VALUE = 40
 
-USABLE = np.dtype([("text", "u8", 2), ("row", "i8"), ("rating", "i1"), ("split", "i1")])
-"""A usable row: the digest of its text, its index in its file, its rating, and the index of its split in SPLITS."""
+USABLE = np.dtype([("text", "u8", 2), ("key", "u8"), ("row", "i8"), ("rating", "i1"), ("split", "i1")])
+"""A usable row: the digest of its text, that of its letters and digits (which selects the split), its index in its
+file, its rating, and the index of its split in SPLITS."""
 DUPLICATE, OTHER_SPLIT, UNUSABLE = -1, -2, -5
 """Row statuses below 0. OTHER_SPLIT - i is the status of a row whose text is already in the split SPLITS[i]."""
 
@@ -55,83 +39,85 @@ class RejectedRow(NamedTuple):
     """A row that is not used: its original cells, and the reason."""
 
     number: int
-    text: Any
-    rating: Any
+    text: str | None
+    rating: str | None
     reason: str
 
 
-class RowParser(NamedTuple):
-    """How the cells of a row are read: whether there is a split column, ratings, and words that mean no text."""
-
-    has_split: bool
-    read_rating: Read = rating_reader(None, None)
-    missing: frozenset[str] = frozenset()
-
-    def parse(self, row: Row) -> tuple[str | None, int | None, str | None, str | None]:
-        """Return a row's text, rating and split ('' if there is no split column), and why it is unusable, or None."""
-        text, rating = read_text(row.text), self.read_rating(row.rating)
-        if text in self.missing:
-            text = ""
-        split = SPLIT_NAMES.get(str(row.split).strip().lower()) if self.has_split else ""
-        return text, rating, split, row.problem or _reason(text, rating, row.rating, split)
-
-
 def split_of(key: int, valid_share: float, test_share: float) -> str:
-    """Assign a 64-bit key to a split: scaled to [0, 1), the lowest keys are test, the next valid, the rest train.
-
-    The key depends only on the text and the salt, so equal texts share a split, and new reviews never move old ones.
-    """
+    """Assign a 64-bit key to a split: scaled to [0, 1), the lowest keys are test, the next valid, the rest train."""
     position = key / 2**64
     if position < test_share:
         return "test"
     return "valid" if position < test_share + valid_share else "train"
 
 
-def scan_rows(
-    rows: Iterable[Row], valid_share: float, test_share: float, split_salt: str, parser: RowParser
-) -> tuple[int, np.ndarray]:
-    """Return the number of rows in a file and its usable rows in order, as USABLE."""
-    secret = blake2b(split_salt.encode(), digest_size=32).digest()
-    digests, indices, ratings, splits = bytearray(), array("q"), array("b"), array("b")
-    read = 0
-    for read, row in enumerate(rows, 1):
-        text, rating, split, problem = parser.parse(row)
-        if problem is None and text and rating is not None and split is not None:
-            digest = text_digest(text, secret)
-            digests += digest
-            indices.append(read - 1)
-            ratings.append(rating)
-            split = split or split_of(int.from_bytes(digest[:8], "big"), valid_share, test_share)
-            splits.append(SPLITS.index(split))
-    usable = np.empty(len(indices), USABLE)
-    usable["text"] = np.frombuffer(digests, ">u8").reshape(-1, 2)
-    usable["row"], usable["rating"], usable["split"] = indices, ratings, splits
-    return read, usable
+class UsableRows:
+    """Collects the usable rows of a file, and assigns those without a split to one.
+
+    The key depends only on the salt and on the letters and digits of a text: texts that differ by marks, case or emoji
+    share a split, and new reviews never move old ones.
+    """
+
+    def __init__(self, valid_share: float, test_share: float, split_salt: str) -> None:
+        self.rows = 0
+        self._shares = valid_share, test_share
+        self._secret = blake2b(split_salt.encode(), digest_size=32).digest()
+        self._texts, self._keys = bytearray(), array("Q")
+        self._indices, self._ratings, self._splits = array("q"), array("b"), array("b")
+
+    def add(self, row: ParsedRow) -> None:
+        """Count the next row of the file, and keep it if it is usable."""
+        if row.problem is None and row.text and row.stars:
+            self._texts += text_digest(row.text)
+            letters = letters_and_digits(row.text).encode()
+            key = int.from_bytes(blake2b(letters, key=self._secret, digest_size=8).digest(), "big")
+            self._keys.append(key)
+            self._indices.append(self.rows)
+            self._ratings.append(row.stars)
+            self._splits.append(SPLITS.index(row.split or split_of(key, *self._shares)))
+        self.rows += 1
+
+    def array(self) -> np.ndarray:
+        """Return the usable rows in order, as USABLE."""
+        usable = np.empty(len(self._indices), USABLE)
+        usable["text"] = np.frombuffer(self._texts, ">u8").reshape(-1, 2)
+        usable["key"], usable["row"] = self._keys, self._indices
+        usable["rating"], usable["split"] = self._ratings, self._splits
+        return usable
+
+
+def cut_valid(usable: np.ndarray, share: float) -> np.ndarray:
+    """Return the rows with this share of the train split, selected by the key, moved to the valid split."""
+    moved = (usable["split"] == SPLITS.index("train")) & (usable["key"] < np.uint64(share * 2**64))
+    usable = usable.copy()
+    usable["split"][moved] = SPLITS.index("valid")
+    return usable
 
 
 def sort_by_bucket(usable: np.ndarray, buckets: int) -> tuple[np.ndarray, np.ndarray]:
-    """Sort rows by the bucket of their text, stably; return them and the number of rows in each bucket.
+    """Sort rows by the bucket of their key, stably; return them and the number of rows in each bucket.
 
-    Equal texts are in the same bucket whichever file they come from, so each bucket can be resolved on its own.
+    Nearly equal texts are in the same bucket whichever file they come from, so each bucket can be resolved on its own.
     """
-    bucket = usable["text"][:, 0] % buckets
+    bucket = usable["key"] % buckets
     return usable[np.argsort(bucket, kind="stable")], np.bincount(bucket.astype(np.int64), minlength=buckets)
 
 
 def resolve_duplicates(usable: np.ndarray) -> np.ndarray:
     """Return the status of each row relative to the rows before it: int8 [rows].
 
-    The first row with a text determines the split of that text. A row with the text and the rating of a used row is a
+    The first row with a key determines the split of that key. A row with the text and the rating of a used row is a
     duplicate. A row with the same text and another rating (a label conflict) is used if it is in the same split. The
     status of a used row is the number of used rows before it with the same text; the status of any other row is
-    DUPLICATE or OTHER_SPLIT minus the index of the split of its text.
+    DUPLICATE or OTHER_SPLIT minus the index of the split of its key.
     """
+    splits = _splits_of_keys(usable)
     order = np.lexsort((usable["text"][:, 1], usable["text"][:, 0]))  # groups equal texts and keeps their order
-    rows, position = usable[order], np.arange(len(usable))
+    rows, split, position = usable[order], splits[order], np.arange(len(usable))
     starts_text = np.ones(len(rows), bool)
     starts_text[1:] = (rows["text"][1:] != rows["text"][:-1]).any(axis=1)
     start = np.maximum.accumulate(np.where(starts_text, position, 0))
-    split = rows["split"][start]
     in_split = rows["split"] == split
     text_and_rating = start * len(STARS) + rows["rating"] - 1
     first_used = np.full(len(rows) * len(STARS), len(rows))
@@ -148,146 +134,44 @@ def resolve_duplicates(usable: np.ndarray) -> np.ndarray:
     return row_statuses
 
 
+def _splits_of_keys(usable: np.ndarray) -> np.ndarray:
+    """Return for each row the split of the first row with its key: int8 [rows]."""
+    order = np.argsort(usable["key"], kind="stable")
+    keys = usable["key"][order]
+    starts = np.ones(len(keys), bool)
+    starts[1:] = keys[1:] != keys[:-1]
+    splits = np.empty(len(usable), np.int8)
+    splits[order] = usable["split"][order][starts][np.cumsum(starts) - 1]
+    return splits
+
+
 def count_leakage(used: np.ndarray) -> int:
-    """Count the texts that occur in more than one split; anything above 0 is a bug."""
-    texts = [np.unique(used["text"][used["split"] == split, 0]) for split in range(len(SPLITS))]
-    all_texts = np.concatenate(texts)
-    return len(all_texts) - len(np.unique(all_texts))
+    """Count the keys that occur in more than one split; anything above 0 is a bug."""
+    keys = [np.unique(used["key"][used["split"] == split]) for split in range(len(SPLITS))]
+    all_keys = np.concatenate(keys)
+    return len(all_keys) - len(np.unique(all_keys))
 
 
 def classify_rows(
-    rows: Iterable[Row], rows_before: int, row_statuses: np.ndarray, splits: np.ndarray, parser: RowParser
+    rows: Iterable[ParsedRow], rows_before: int, row_statuses: np.ndarray, splits: np.ndarray
 ) -> Iterator[UsedReview | RejectedRow]:
     """Yield each row of a file as a used review or a rejected row, in order.
 
     rows_before: the number of rows in the files before this one. row_statuses: int8 [rows], UNUSABLE or the result of
-    resolve_duplicates. splits: int8 [rows], indices in SPLITS. The result is wrong if the file changed after scan_rows.
+    resolve_duplicates. splits: int8 [rows], indices in SPLITS.
     """
-    for row, row_status, split in zip(rows, row_statuses.tolist(), splits.tolist(), strict=False):
-        number = rows_before + row.number
+    for number, (row, row_status, split) in enumerate(
+        zip(rows, row_statuses.tolist(), splits.tolist(), strict=True), rows_before + 1
+    ):
         if row_status >= 0:
-            slices = tuple(read_text(value) or None for value in row.slices)
-            text, rating = read_text(row.text) or "", parser.read_rating(row.rating) or 0
-            yield UsedReview(number, text, rating, SPLITS[split], row.true_probabilities, row_status, slices)
-            continue
-        if row_status == DUPLICATE:
-            reason = DUPLICATE_REASON
+            assert row.text and row.stars  # it is usable
+            yield UsedReview(
+                number, row.text, row.stars, SPLITS[split], row.true_probabilities, row_status, row.slices
+            )
         elif row_status == UNUSABLE:
-            reason = str(parser.parse(row)[-1])
+            yield RejectedRow(number, row.text, row.rating, str(row.problem))
+        elif row_status == DUPLICATE:
+            yield RejectedRow(number, row.text, row.rating, DUPLICATE_REASON)
         else:
             reason = f"text is already in the {SPLITS[OTHER_SPLIT - row_status]} split"
-        yield RejectedRow(number, row.text, row.rating, reason)
-
-
-class DataSummary:
-    """Counts over the rows that classify_rows yields."""
-
-    def __init__(self) -> None:
-        self.reasons: Counter[str] = Counter()
-        self.unread_ratings: Counter[str] = Counter()
-        self.examples: list[RejectedRow] = []
-        self.stars: Counter[int] = Counter()
-        self.lengths: Counter[int] = Counter()
-        self.splits: Counter[str] = Counter()
-        self.label_conflicts = 0
-        self.encodings: Counter[str] = Counter()
-        self.separators: Counter[str] = Counter()
-        self.repaired: Counter[str] = Counter()
-
-    def add(self, row: UsedReview | RejectedRow) -> None:
-        """Count one row."""
-        if isinstance(row, RejectedRow):
-            self.reasons[row.reason] += 1
-            if row.reason not in NOT_REJECTED and len(self.examples) < 3:
-                self.examples.append(row)
-            if row.reason == BAD_RATING and len(self.unread_ratings) < MOST_VALUES:
-                self.unread_ratings[str(row.rating).strip()[:LONGEST_VALUE]] += 1
-            return
-        self.stars[row.rating] += 1
-        self.lengths[len(row.text.split())] += 1
-        self.splits[row.split] += 1
-        self.label_conflicts += {0: 0, 1: 2}.get(row.duplicate_texts, 1)  # the second rating adds the first review too
-
-    def add_table(self, table: Table) -> None:
-        """Count how a file was read; call it after the last row, when its repairs are complete."""
-        self.encodings.update([table.encoding] if table.encoding else [])
-        self.separators.update([table.separator] if table.separator else [])
-        self.repaired.update(table.repairs)
-
-    def __add__(self, other: "DataSummary") -> "DataSummary":
-        """Return the counts over the rows of both, where those of `other` come later."""
-        both = DataSummary()
-        for name, value in vars(both).items():
-            if isinstance(value, Counter):
-                value.update(getattr(self, name))
-                value.update(getattr(other, name))
-        both.examples = (self.examples + other.examples)[:3]
-        both.label_conflicts = self.label_conflicts + other.label_conflicts
-        return both
-
-    @property
-    def rejected(self) -> dict[str, int]:
-        """The number of rejected rows by reason; duplicates and rows without text are counted apart."""
-        return {reason: count for reason, count in self.reasons.items() if reason not in NOT_REJECTED and count}
-
-    @property
-    def rejected_share(self) -> float:
-        """The share of all rows with a text that were rejected."""
-        read = self.stars.total() + self.reasons.total() - self.reasons[NO_TEXT]
-        return sum(self.rejected.values()) / read if read else 0.0
-
-    def describe_rejected(self) -> str:
-        """Describe in one line how many rows were rejected and why, with the first three as examples."""
-        reasons = ", ".join(f"{reason}: {count}" for reason, count in self.rejected.items())
-        examples = "; ".join(
-            f"row {row.number}: rating {row.rating!r:.20}, text {row.text!r:.40}" for row in self.examples
-        )
-        return f"{self.rejected_share:.0%} of the rows are rejected ({reasons}), for example {examples}"
-
-    @property
-    def other_scale(self) -> str | None:
-        """Which other scale the ratings seem to have, None if they are 1 to 5 stars."""
-        if self.unread_ratings.total() < FEW_BAD_RATINGS * self.stars.total() and self.stars[5]:
-            return None
-        return describe_scale(self.unread_ratings, self.stars)
-
-    def summary(self) -> dict[str, Any]:
-        """Return the content of metrics/data.json, except for the result of count_leakage.
-
-        `label_conflicts` counts the used reviews whose text also appears with another rating. `imbalance` is the size
-        of the largest class divided by that of the smallest.
-        """
-        used = self.stars.total()
-        present = [count for count in self.stars.values() if count]
-        lengths = np.repeat(list(self.lengths), list(self.lengths.values())) if used else np.zeros(1)
-        return {
-            "rows": {
-                "read": used + self.reasons.total(),
-                "used": used,
-                "rejected": sum(self.rejected.values()),
-                "duplicates": self.reasons[DUPLICATE_REASON],
-                "textless": self.reasons[NO_TEXT],
-                "label_conflicts": self.label_conflicts,
-            },
-            "rejected": self.rejected,
-            "splits": {split: self.splits[split] for split in SPLITS},
-            "stars": {str(star): self.stars[star] for star in STARS},
-            "imbalance": round(max(present) / min(present), 2) if used else 0.0,
-            "words": {
-                "median": int(np.median(lengths)),
-                "p95": int(np.quantile(lengths, 0.95, method="lower")),
-                "max": int(lengths.max()),
-            },
-            "encoding": ", ".join(sorted(self.encodings)) or None,
-            "separator": ", ".join(sorted(self.separators)) or None,
-            "repaired": dict(self.repaired),
-        }
-
-
-def _reason(text: str | None, rating: int | None, raw_rating: Any, split: str | None) -> str | None:
-    if problem := text_problem(text):
-        return problem
-    if rating is None:
-        missing = raw_rating is None or raw_rating != raw_rating or not str(raw_rating).strip()
-        return "no rating" if missing else BAD_RATING
-    return "split is not train, valid or test" if split is None else None
+            yield RejectedRow(number, row.text, row.rating, reason)

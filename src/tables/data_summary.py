@@ -1,0 +1,125 @@
+"""Count what prepare used, rejected and found, for metrics/data.json and the messages."""
+
+from collections import Counter
+from typing import Any
+
+import numpy as np
+
+from src.core.schema import SPLITS, STARS
+from src.tables.ratings import describe_scale
+from src.tables.readers import Table
+from src.tables.row_parser import BAD_RATING, NO_TEXT
+from src.tables.splitting import DUPLICATE_REASON, RejectedRow, UsedReview
+
+NOT_REJECTED = (DUPLICATE_REASON, NO_TEXT)
+"""Reasons of rows that do not count as rejected."""
+FEW_BAD_RATINGS = 0.05
+"""Share of ratings of another scale below which single ones are rejected, not the table."""
+MOST_VALUES = 200
+"""Different ratings that could not be read and are kept."""
+LONGEST_VALUE = 40
+
+
+class DataSummary:
+    """Counts over the rows that classify_rows yields."""
+
+    def __init__(self) -> None:
+        self.reasons: Counter[str] = Counter()
+        self.unread_ratings: Counter[str] = Counter()
+        self.examples: list[RejectedRow] = []
+        self.stars: Counter[int] = Counter()
+        self.lengths: Counter[int] = Counter()
+        self.splits: Counter[str] = Counter()
+        self.label_conflicts = 0
+        self.encodings: Counter[str] = Counter()
+        self.separators: Counter[str] = Counter()
+        self.repaired: Counter[str] = Counter()
+
+    def add(self, row: UsedReview | RejectedRow) -> None:
+        """Count one row."""
+        if isinstance(row, RejectedRow):
+            self.reasons[row.reason] += 1
+            if row.reason not in NOT_REJECTED and len(self.examples) < 3:
+                self.examples.append(row)
+            if row.reason == BAD_RATING and len(self.unread_ratings) < MOST_VALUES:
+                self.unread_ratings[str(row.rating).strip()[:LONGEST_VALUE]] += 1
+            return
+        self.stars[row.rating] += 1
+        self.lengths[len(row.text.split())] += 1
+        self.splits[row.split] += 1
+        self.label_conflicts += {0: 0, 1: 2}.get(row.duplicate_texts, 1)  # the second rating adds the first review too
+
+    def add_table(self, table: Table) -> None:
+        """Count how a file was read; call it after the last row, when its repairs are complete."""
+        self.encodings.update([table.encoding] if table.encoding else [])
+        self.separators.update([table.separator] if table.separator else [])
+        self.repaired.update(table.repairs)
+
+    def __add__(self, other: "DataSummary") -> "DataSummary":
+        """Return the counts over the rows of both, where those of `other` come later."""
+        both = DataSummary()
+        for name, value in vars(both).items():
+            if isinstance(value, Counter):
+                value.update(getattr(self, name))
+                value.update(getattr(other, name))
+        both.examples = (self.examples + other.examples)[:3]
+        both.label_conflicts = self.label_conflicts + other.label_conflicts
+        return both
+
+    @property
+    def rejected(self) -> dict[str, int]:
+        """The number of rejected rows by reason; duplicates and rows without text are counted apart."""
+        return {reason: count for reason, count in self.reasons.items() if reason not in NOT_REJECTED and count}
+
+    @property
+    def rejected_share(self) -> float:
+        """The share of all rows with a text that were rejected."""
+        read = self.stars.total() + self.reasons.total() - self.reasons[NO_TEXT]
+        return sum(self.rejected.values()) / read if read else 0.0
+
+    def describe_rejected(self) -> str:
+        """Describe in one line how many rows were rejected and why, with the first three as examples."""
+        reasons = ", ".join(f"{reason}: {count}" for reason, count in self.rejected.items())
+        examples = "; ".join(
+            f"row {row.number}: rating {row.rating!r:.20}, text {row.text!r:.40}" for row in self.examples
+        )
+        return f"{self.rejected_share:.0%} of the rows are rejected ({reasons}), for example {examples}"
+
+    @property
+    def other_scale(self) -> str | None:
+        """Which other scale the ratings seem to have, None if they are 1 to 5 stars."""
+        if self.unread_ratings.total() < FEW_BAD_RATINGS * self.stars.total() and self.stars[5]:
+            return None
+        return describe_scale(self.unread_ratings, self.stars)
+
+    def summary(self) -> dict[str, Any]:
+        """Return the content of metrics/data.json, except for the result of count_leakage.
+
+        `label_conflicts` counts the used reviews whose text also appears with another rating. `imbalance` is the size
+        of the largest class divided by that of the smallest.
+        """
+        used = self.stars.total()
+        present = [count for count in self.stars.values() if count]
+        lengths = np.repeat(list(self.lengths), list(self.lengths.values())) if used else np.zeros(1)
+        return {
+            "rows": {
+                "read": used + self.reasons.total(),
+                "used": used,
+                "rejected": sum(self.rejected.values()),
+                "duplicates": self.reasons[DUPLICATE_REASON],
+                "textless": self.reasons[NO_TEXT],
+                "label_conflicts": self.label_conflicts,
+            },
+            "rejected": self.rejected,
+            "splits": {split: self.splits[split] for split in SPLITS},
+            "stars": {str(star): self.stars[star] for star in STARS},
+            "imbalance": round(max(present) / min(present), 2) if used else 0.0,
+            "words": {
+                "median": int(np.median(lengths)),
+                "p95": int(np.quantile(lengths, 0.95, method="lower")),
+                "max": int(lengths.max()),
+            },
+            "encoding": ", ".join(sorted(self.encodings)) or None,
+            "separator": ", ".join(sorted(self.separators)) or None,
+            "repaired": dict(self.repaired),
+        }
