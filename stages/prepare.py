@@ -1,18 +1,18 @@
 """Read the table of reviews; keep, reject and count every row; split before anything is learnt.
 
-Each file of the table is read twice: first to digest its texts, then, after duplicates have been resolved over all
-files, to write its reviews. In between, the workers exchange arrays through a scratch folder inside the output.
+Each file of the table is read once. Its rows wait in a scratch folder inside the output, through which the workers also
+exchange arrays, until duplicates are resolved over all files.
 """
 
 import csv
 import io
 import shutil
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from contextlib import ExitStack
-from functools import partial
+from functools import partial, reduce
 from operator import add
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -22,19 +22,20 @@ from src.core.files import atomic_write, spreadsheet_safe, write_json
 from src.core.params import Data, Prepare, read_params
 from src.core.progress import progress_bar
 from src.core.schema import SPLITS
+from src.tables.data_summary import DataSummary
 from src.tables.ratings import rating_reader
 from src.tables.readers import read_table
 from src.tables.review_parquet import ReviewWriter, part_path
+from src.tables.row_parser import RowParser, read_rows, row_writer
 from src.tables.sources import file_name, find_files, local_copy
 from src.tables.splitting import (
     UNUSABLE,
-    DataSummary,
     RejectedRow,
-    RowParser,
+    UsableRows,
     classify_rows,
     count_leakage,
+    cut_valid,
     resolve_duplicates,
-    scan_rows,
     sort_by_bucket,
 )
 
@@ -43,22 +44,34 @@ METRICS = Path("metrics/data.json")
 BUCKETS = 256
 """The most buckets. There is one for each file up to this, so that a bucket needs about as much memory as a file."""
 
+MANY_LINES = 50
+"""Lines of a row from which on it is reported."""
+
 
 class TableFile(NamedTuple):
-    """A file of the table: its number, its path, the number of rows in the files before it, and its own.
-
-    state: its size and modification time, which show whether it has changed.
-    """
+    """A file of the table: its number, its name, the number of rows in the files before it, and its own."""
 
     number: int
-    location: str
-    state: tuple[int, int]
+    name: str
     rows_before: int
     rows: int
 
 
+class Scan(NamedTuple):
+    """What scan_file found: the number of rows, the usable rows in each bucket and in each split, how it was read."""
+
+    rows: int
+    buckets: np.ndarray
+    splits: np.ndarray
+    summary: DataSummary
+    longest: tuple[int, int]
+
+
 class Work(NamedTuple):
-    """What all tasks need: settings, output and scratch folder, number of buckets, whether the table is a folder."""
+    """What all tasks need: settings, output and scratch folder, number of buckets, whether the table is a folder.
+
+    cut_valid: whether the valid split is cut from train, because the split column has none.
+    """
 
     data: Data
     settings: Prepare
@@ -66,6 +79,7 @@ class Work(NamedTuple):
     scratch: Path
     buckets: int
     folder: bool
+    cut_valid: bool = False
 
 
 def main() -> None:
@@ -77,47 +91,96 @@ def main() -> None:
         for folder in [work.scratch, *([temporary / f"{split}.parquet" for split in SPLITS] if source.folder else [])]:
             folder.mkdir(parents=True)
         scans = executor.map(partial(scan_file, work), enumerate(source.files))
-        paths, states, rows, counts = zip(*scans, strict=True)
-        rows_before = np.cumsum([0, *rows]).tolist()[:-1]
-        parts = [TableFile(*each) for each in zip(range(len(rows)), paths, states, rows_before, rows, strict=True)]
-        save(work.scratch / "counts.npy", np.array(counts))
+        files = number_rows(source.files, scans)
+        save(work.scratch / "counts.npy", np.array([scan.buckets for scan in scans]))
+        work = work._replace(cut_valid=data.split_column is not None and lacks_valid(scans))
         leakage = executor.fold(partial(resolve_bucket, work), add, range(work.buckets))
-        data_summary = executor.fold(partial(write_file, work), add, parts)
+        data_summary = reduce(add, [scan.summary for scan in scans])
+        data_summary += executor.fold(partial(write_file, work), add, files)
         summary = data_summary.summary() | {"leakage": leakage}
-        if other_scale := data_summary.other_scale:
-            raise UserError(f"{data.path}: {other_scale}")
-        if data_summary.rejected_share > settings.max_rejected:
-            problem = f"{data.path}: {data_summary.describe_rejected()}"
-            raise UserError(f"{problem}; check the data settings, or raise prepare.max_rejected")
-        rows_text = "{read} rows: {used} used, {rejected} rejected, {duplicates} duplicates".format(**summary["rows"])
-        for split, count in summary["splits"].items():
-            if not count:
-                cause = "data.split_column" if data.split_column else "prepare.valid_share and prepare.test_share"
-                raise UserError(f"{data.path}: no usable review for the {split} split ({rows_text}); check {cause}")
-        if max(summary["stars"].values()) == data_summary.stars.total():
-            raise UserError(f"{data.path}: all reviews have the same rating ({rows_text}); check data.rating_column")
-        join_rejects(work, parts)
+        check(work, data_summary)
+        join_rejects(work, files)
         if source.folder:
-            write_file_index(temporary / "files.csv", source.files, parts)
+            write_file_index(temporary / "files.csv", source.files, files)
         shutil.rmtree(work.scratch)
     write_json(METRICS, summary)
-    print(f"prepare: {rows_text};", ", ".join(f"{split} {count}" for split, count in summary["splits"].items()))
+    report(work, summary, files, scans)
 
 
-def scan_file(work: Work, file: tuple[int, str]) -> tuple[str, tuple[int, int], int, np.ndarray]:
-    """Save the usable rows of a file, sorted by bucket.
+def number_rows(names: Iterable[str], scans: Sequence[Scan]) -> list[TableFile]:
+    """Return the files with the number of rows before each."""
+    before = np.cumsum([0, *(scan.rows for scan in scans)]).tolist()
+    pairs = enumerate(zip(names, scans, strict=True))
+    return [TableFile(number, name, before[number], scan.rows) for number, (name, scan) in pairs]
 
-    Returns the local path of the file, its state, its number of rows, and the number of usable rows in each bucket.
-    """
+
+def lacks_valid(scans: Iterable[Scan]) -> bool:
+    """Return whether there are train rows but no valid rows."""
+    counts = dict(zip(SPLITS, np.sum([scan.splits for scan in scans], axis=0), strict=True))
+    return bool(counts["train"]) and not counts["valid"]
+
+
+def check(work: Work, found: DataSummary) -> None:
+    """Refuse a table with ratings of another scale, too many rejected rows, an empty split or a single rating."""
+    data, rows = work.data, found.summary()["rows"]
+    if other_scale := found.other_scale:
+        raise UserError(f"{data.path}: {other_scale}")
+    if found.rejected and not rows["used"]:
+        columns = f"data.text_column ({data.text_column}) and data.rating_column ({data.rating_column})"
+        raise UserError(f"{data.path}: {found.describe_rejected()}; check that {columns} are the right columns")
+    if found.rejected_share > work.settings.max_rejected:
+        advice = "check the data settings, or raise prepare.max_rejected"
+        raise UserError(f"{data.path}: {found.describe_rejected()}; {advice}")
+    for split in SPLITS:
+        if not found.splits[split]:
+            cause = "data.split_column" if data.split_column else "prepare.valid_share and prepare.test_share"
+            problem = f"no usable review for the {split} split ({describe(rows)})"
+            raise UserError(f"{data.path}: {problem}; check {cause}")
+    if max(found.stars.values()) == found.stars.total():
+        problem = f"all reviews have the same rating ({describe(rows)})"
+        raise UserError(f"{data.path}: {problem}; check data.rating_column")
+
+
+def describe(rows: dict[str, int]) -> str:
+    """Return the numbers of rows as text."""
+    textless = f", {rows['textless']} without text" if rows["textless"] else ""
+    return "{read} rows: {used} used, {rejected} rejected, {duplicates} duplicates".format(**rows) + textless
+
+
+def report(work: Work, summary: dict[str, Any], files: Iterable[TableFile], scans: Iterable[Scan]) -> None:
+    """Print what was done, and what may be wrong."""
+    splits = ", ".join(f"{split} {count}" for split, count in summary["splits"].items())
+    print(f"prepare: {describe(summary['rows'])}; {splits}")
+    if work.cut_valid:
+        share = work.settings.valid_share
+        print(f"prepare: no row of {work.data.split_column} is valid: {share:.0%} of train, by hash, became valid")
+    for file, scan in zip(files, scans, strict=True):
+        lines, row = scan.longest
+        if lines >= MANY_LINES:
+            place = f"row {row} of {file.name} spans {lines} lines"
+            print(f"prepare: {place}; if it holds other rows, set data.quoting to none, or close its quote")
+
+
+def scan_file(work: Work, file: tuple[int, str]) -> Scan:
+    """Read a file: save its rows as they were read, and the digests of the usable ones, sorted by bucket."""
     number, location = file
     data, settings = work.data, work.settings
     path = local_copy(location, work.scratch / str(number), data.url_timeout, data.url_max_mb)
     state = state_of(path)
-    rows = progress_bar(read_table(path, data).rows, desc="read", unit=" rows", leave=False)
-    read, usable = scan_rows(rows, settings.valid_share, settings.test_share, settings.split_salt, parser_for(data))
-    usable, counts = sort_by_bucket(usable, work.buckets)
-    save(work.scratch / f"usable-{number}.npy", usable)
-    return str(path), state, read, counts
+    table = read_table(path, data, location)
+    usable = UsableRows(settings.valid_share, settings.test_share, settings.split_salt)
+    with row_writer(rows_path(work, number)) as writer:
+        for row in map(parser_for(data).parse, progress_bar(table.rows, desc="read", unit=" rows", leave=False)):
+            writer.write(row)
+            usable.add(row)
+    if state_of(path) != state:
+        raise UserError(f"{location}: changed while it was read; run again when it is complete")
+    sorted_rows, buckets = sort_by_bucket(usable.array(), work.buckets)
+    save(work.scratch / f"usable-{number}.npy", sorted_rows)
+    summary = DataSummary()
+    summary.add_table(table)
+    splits = np.bincount(sorted_rows["split"], minlength=len(SPLITS))
+    return Scan(usable.rows, buckets, splits, summary, table.findings.longest)
 
 
 def parser_for(data: Data) -> RowParser:
@@ -132,11 +195,17 @@ def state_of(path: Path) -> tuple[int, int]:
     return stat.st_size, stat.st_mtime_ns
 
 
+def rows_path(work: Work, number: int) -> Path:
+    return work.scratch / f"rows-{number}.parquet"
+
+
 def resolve_bucket(work: Work, bucket: int) -> int:
     """Save the statuses of the rows of a bucket, over all files in order; return the number of leaking texts."""
     counts = load(work.scratch / "counts.npy")
     starts = np.cumsum(counts, axis=1) - counts
     rows = concatenate_slices(work.scratch, "usable", starts[:, bucket], counts[:, bucket])
+    if work.cut_valid:
+        rows = cut_valid(rows, work.settings.valid_share)
     row_statuses = resolve_duplicates(rows)
     save(work.scratch / f"statuses-{bucket}.npy", row_statuses)
     return count_leakage(rows[row_statuses >= 0])
@@ -147,6 +216,8 @@ def load_row_statuses(work: Work, part: TableFile) -> tuple[np.ndarray, np.ndarr
     counts = load(work.scratch / "counts.npy")
     starts = np.cumsum(counts, axis=0) - counts
     usable = load(work.scratch / f"usable-{part.number}.npy")
+    if work.cut_valid:
+        usable = cut_valid(usable, work.settings.valid_share)
     row_statuses, splits = np.full(part.rows, UNUSABLE, np.int8), np.zeros(part.rows, np.int8)
     row_statuses[usable["row"]] = concatenate_slices(work.scratch, "statuses", starts[part.number], counts[part.number])
     splits[usable["row"]] = usable["split"]
@@ -165,8 +236,8 @@ def concatenate_slices(folder: Path, name: str, starts: np.ndarray, counts: np.n
 def write_file(work: Work, part: TableFile) -> DataSummary:
     """Write the reviews of a file to its part of each split, and its rejected rows; count both."""
     data_summary = DataSummary()
-    table = read_table(Path(part.location), work.data)
-    rows = classify_rows(table.rows, part.rows_before, *load_row_statuses(work, part), parser_for(work.data))
+    parsed = read_rows(rows_path(work, part.number))
+    rows = classify_rows(parsed, part.rows_before, *load_row_statuses(work, part))
     with ExitStack() as files:
 
         def temporary(path: Path) -> Path:
@@ -185,9 +256,6 @@ def write_file(work: Work, part: TableFile) -> DataSummary:
             else:
                 number, text, rating, split, true_probabilities, _, slices = row
                 writers[split].add(number, text, rating, slices, true_probabilities)
-        if state_of(Path(part.location)) != part.state:
-            raise UserError(f"{part.location}: changed while it was read; run again when it is complete")
-    data_summary.add_table(table)
     return data_summary
 
 

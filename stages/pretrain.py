@@ -95,10 +95,10 @@ def read_extra(params: Params, ids: dict[str, int]) -> tuple[EncodedReviews, Cou
         for part in read_parts(PREPARED / f"{split}.parquet"):
             known.update(map(text_digest, part.column("text").to_pylist()))
     # The reader needs a rating column, but nothing reads its values: name the text column twice.
-    data = params.data.model_copy(update={"rating_column": params.data.text_column, "split_column": None})
+    data = params.data.model_copy(update={"rating_column": params.data.text_columns[0], "split_column": None})
     rows = (row for path in paths for row in read_table(path, data).rows)
     clean = make_cleaner(data.language, params.clean, find_stop_words(data.language))
-    extra, counts = encode_unlabelled(rows, known, clean, ids, params.encode.max_length)
+    extra, counts = encode_unlabelled(rows, known, clean, ids, params.encode.max_length, data.missing)
     print(f"pretrain: more reviews from {params.pretrain.extra_path}: {dict(counts)}")
     return extra, counts
 

@@ -239,7 +239,7 @@ def check_token(request: Request, token: str | None) -> None:
 def make_page(predictor: Predictor, limits: Limits) -> tuple[str, str]:
     """Return the page and its Content-Security-Policy: only its own script runs and only this service is called."""
     page = PAGE.read_text(encoding="utf-8")
-    values = {"column": predictor.description.text_column, **limits._asdict()}
+    values = {"column": predictor.description.text_columns[0], **limits._asdict()}
     for name, value in values.items():
         page = page.replace(f"{{{{ {name} }}}}", html.escape(str(value)))
     rules = ["default-src 'none'", "connect-src 'self'", "img-src data:"]

@@ -31,11 +31,14 @@ BATCH_WORDS = 4096
 class ModelDescription(Section):
     """What prediction needs beside the network and the vocabulary, and what the model was made from.
 
+    text_column, missing, header: how the table that it was trained on is read, as in the section data of params.yaml.
     prior: the class prior of the train split. files: MD5 of the network and the vocabulary. made_from: MD5 of the
     files that they were made from, as in DVC.
     """
 
-    text_column: str
+    text_column: str | list[str]
+    missing: list[str]
+    header: bool
     language: Language
     clean: Clean
     stop_words: list[str]
@@ -48,6 +51,11 @@ class ModelDescription(Section):
     made_from: dict[str, str]
     params: dict[str, Any]
     versions: dict[str, str]
+
+    @property
+    def text_columns(self) -> list[str]:
+        """The columns with the parts of a text."""
+        return [self.text_column] if isinstance(self.text_column, str) else self.text_column
 
 
 class Predictions(NamedTuple):

@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from src.core.errors import excerpt
 from src.core.schema import SPLITS, STARS
 from src.tables.ratings import describe_scale
 from src.tables.readers import Table
@@ -34,11 +35,13 @@ class DataSummary:
         self.encodings: Counter[str] = Counter()
         self.separators: Counter[str] = Counter()
         self.repaired: Counter[str] = Counter()
+        self.multiline: Counter[str] = Counter()
+        self.longest = 0
 
     def add(self, row: UsedReview | RejectedRow) -> None:
         """Count one row."""
         if isinstance(row, RejectedRow):
-            self.reasons[row.reason] += 1
+            self.reasons[row.reason.partition(":")[0]] += 1
             if row.reason not in NOT_REJECTED and len(self.examples) < 3:
                 self.examples.append(row)
             if row.reason == BAD_RATING and len(self.unread_ratings) < MOST_VALUES:
@@ -50,10 +53,12 @@ class DataSummary:
         self.label_conflicts += {0: 0, 1: 2}.get(row.duplicate_texts, 1)  # the second rating adds the first review too
 
     def add_table(self, table: Table) -> None:
-        """Count how a file was read; call it after the last row, when its repairs are complete."""
+        """Count how a file was read; call it after the last row, when its findings are complete."""
         self.encodings.update([table.encoding] if table.encoding else [])
         self.separators.update([table.separator] if table.separator else [])
-        self.repaired.update(table.repairs)
+        self.repaired.update(table.findings.repairs)
+        self.multiline["rows"] += table.findings.multiline
+        self.longest = max(self.longest, table.findings.longest[0])
 
     def __add__(self, other: "DataSummary") -> "DataSummary":
         """Return the counts over the rows of both, where those of `other` come later."""
@@ -64,6 +69,7 @@ class DataSummary:
                 value.update(getattr(other, name))
         both.examples = (self.examples + other.examples)[:3]
         both.label_conflicts = self.label_conflicts + other.label_conflicts
+        both.longest = max(self.longest, other.longest)
         return both
 
     @property
@@ -81,9 +87,15 @@ class DataSummary:
         """Describe in one line how many rows were rejected and why, with the first three as examples."""
         reasons = ", ".join(f"{reason}: {count}" for reason, count in self.rejected.items())
         examples = "; ".join(
-            f"row {row.number}: rating {row.rating!r:.20}, text {row.text!r:.40}" for row in self.examples
+            f"row {row.number}: rating {_shown(row.rating)}, text {_shown(row.text)} ({row.reason})"
+            for row in self.examples
         )
         return f"{self.rejected_share:.0%} of the rows are rejected ({reasons}), for example {examples}"
+
+    @property
+    def rejected_rows(self) -> int:
+        """The number of rejected rows."""
+        return sum(self.rejected.values())
 
     @property
     def other_scale(self) -> str | None:
@@ -122,4 +134,9 @@ class DataSummary:
             "encoding": ", ".join(sorted(self.encodings)) or None,
             "separator": ", ".join(sorted(self.separators)) or None,
             "repaired": dict(self.repaired),
+            "multiline": {"rows": self.multiline["rows"], "longest": self.longest},
         }
+
+
+def _shown(cell: str | None) -> str:
+    return "missing" if cell is None else repr(excerpt(cell, 40))

@@ -32,23 +32,24 @@ def visible(name: str) -> str:
     return INVISIBLE.sub(" ", name).strip()
 
 
-def find_dialect(open_text: Open, wanted: Collection[str], separator: str, quoting: str, option: str) -> Dialect:
+def find_dialect(open_text: Open, wanted: Collection[str], separator: str, quoting: str, header: bool) -> Dialect:
     """Find how a file with the `wanted` columns is written.
 
-    separator: the character, or auto. quoting: double, none or auto. option: the setting that quoting comes from.
+    separator: the character, or auto. quoting: double, none or auto. header: whether the columns have names.
 
     Raises:
         UserError: in more than MOST_CONFLICTS of the records, quotes neither surround a field nor belong to a text.
     """
+    separators = SEPARATORS if separator == "auto" else (separator,)
     with open_text() as file:
-        dialect = find_header(file, wanted, SEPARATORS if separator == "auto" else (separator,))
+        dialect = find_header(file, wanted if header else (), separators)
     if quoting != "auto":
         return dialect._replace(quoting=quoting == "double")
-    dialect, found = find_quoting(open_text, dialect)
+    dialect, found = find_quoting(open_text, dialect, header)
     if found.conflicts > MOST_CONFLICTS * found.records and dialect.quoting:
         raise UserError(
             f"line {found.first_conflict}: a quote is neither doubled nor followed by a separator or a line end; "
-            f"set {option} to none if quotes belong to the text, to double to reject such rows"
+            "set {quoting} to none if quotes belong to the text, to double to reject such rows"
         )
     return dialect
 

@@ -48,13 +48,13 @@ class Encoding(NamedTuple):
     bad_characters: int = 0
 
 
-def find_encoding(open_bytes: OpenBytes, name: str) -> Encoding:
+def find_encoding(open_bytes: OpenBytes, option: str) -> Encoding:
     """Find the encoding of a file: by its byte-order mark, UTF-8 even with a few bad bytes, else by its letters.
 
     Letters decide by charset-normalizer's figures: how well they fit a language, and how odd their sequence is.
 
     Raises:
-        UserError: two encodings are as likely; the message calls the file `name` and shows a line in each.
+        UserError: two encodings are as likely; the message shows a line in each, and names the setting, `option`.
     """
     with open_bytes() as file:
         start = file.read(4096)
@@ -68,7 +68,7 @@ def find_encoding(open_bytes: OpenBytes, name: str) -> Encoding:
     if good >= GOOD_FOR_BAD * bad:
         return Encoding("utf-8", bad)
     with open_bytes() as file:
-        return Encoding(_by_letters(b"".join(_evidence(file)), name))
+        return Encoding(_by_letters(b"".join(_evidence(file)), option))
 
 
 def _without_mark(start: bytes) -> str | None:
@@ -111,7 +111,7 @@ def _evidence(file: IO[bytes]) -> Iterator[bytes]:
                 return
 
 
-def _by_letters(raw: bytes, name: str) -> str:
+def _by_letters(raw: bytes, option: str) -> str:
     found = from_bytes(raw, cp_isolation=list(CANDIDATES), threshold=0.4, enable_fallback=False)
     scores = {}
     for match in found:
@@ -120,7 +120,7 @@ def _by_letters(raw: bytes, name: str) -> str:
         text = raw.decode(encoding, "replace")
         scores[encoding] = match.coherence - 2 * match.chaos + _kana(text) - _mixed_words(text)
     if not scores:
-        raise UserError(f"{name}: not UTF-8, and no other encoding fits; save it as UTF-8, or set data.encoding")
+        raise UserError(f"not UTF-8, and no other encoding fits; save it as UTF-8, or set {option}")
     best, *others = sorted(scores, key=lambda encoding: -scores[encoding])
     close = [other for other in others if scores[best] - scores[other] < MARGIN]
     if not close:
@@ -128,7 +128,7 @@ def _by_letters(raw: bytes, name: str) -> str:
     if "cp1252" in (best, *close) and len(raw.translate(None, ASCII)) < FEW * len(raw):
         return "cp1252"
     shown = " or ".join(_excerpts(raw, best, close[0]))
-    raise UserError(f"{name}: not UTF-8; it may be {shown}; set data.encoding to the one that looks right")
+    raise UserError(f"not UTF-8; it may be {shown}; set {option} to the one that looks right")
 
 
 def _mixed_words(text: str) -> float:

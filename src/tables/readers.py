@@ -1,42 +1,38 @@
 """Read a table of reviews from any common file format, one row at a time."""
 
-import io
-import json
-from collections import Counter
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from difflib import get_close_matches
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import pyarrow.parquet as pq
-
-from src.core.errors import UserError
 from src.core.params import Data
 from src.core.schema import TRUE_PROBABILITIES
-from src.tables.csv_records import fit, records
-from src.tables.dialects import find_dialect, visible
-from src.tables.encodings import Encoding, find_encoding
-from src.tables.sources import open_bytes, open_text, readable
+from src.tables.json_records import field_names, json_records, lookup
+from src.tables.record_files import (
+    CsvFile,
+    FileFormat,
+    Findings,
+    Workbook,
+    cells_of,
+    column_names,
+    encoding_of,
+    kind_of,
+    parquet_file,
+    require_column,
+    root_column,
+)
+from src.tables.sources import open_text, readable
 
-FORMATS = {
-    ".csv": "csv",
-    ".tsv": "csv",
-    ".txt": "csv",
-    ".jsonl": "jsonl",
-    ".ndjson": "jsonl",
-    ".json": "jsonl",
-    ".parquet": "parquet",
-    ".pq": "parquet",
-}
-
-WRONG_FIELDS = "wrong number of fields"
 NO_OBJECT = "not a JSON object"
+MOST_NAMES = 200
+"""Fields of JSON objects that are remembered for messages."""
 
 
 class Row(NamedTuple):
-    """A row with its original cells; `problem` is the reason if it could not be read."""
+    """A row with its original cells; `problem` is the reason if it could not be read.
+
+    text: the cell of the text column; a tuple of cells if there are several such columns.
+    """
 
     number: int
     text: Any = None
@@ -48,141 +44,96 @@ class Row(NamedTuple):
 
 
 class Table:
-    """The rows of a file, how it is read, and what was found while reading.
+    """The rows of a file, numbered from 1 and read lazily, how it is written, and what was found while reading."""
 
-    repairs: counted by kind. lines: rows of several lines, counted by their number of lines.
-    """
-
-    def __init__(self, encoding: Encoding | None = None, separator: str | None = None) -> None:
-        self.rows: Iterator[Row] = iter(())
-        self.encoding = encoding.name if encoding else None
-        self.separator = separator
-        self.repairs: Counter[str] = Counter()
-        self.lines: Counter[int] = Counter()
-        if encoding and encoding.bad_characters:
-            self.repairs["invalid character"] = encoding.bad_characters
+    def __init__(self, rows: Iterator[Row], findings: Findings, encoding: str | None, separator: str | None) -> None:
+        self.rows, self.findings = rows, findings
+        self.encoding, self.separator = encoding, separator
 
 
-def read_table(path: Path, data: Data) -> Table:
-    """Open a table of reviews; its rows are numbered from 1 and read lazily.
+def file_format(data: Data) -> FileFormat:
+    """Return how the files of the table are written, as params.yaml says it."""
+    return FileFormat(data.format, data.encoding, data.separator, data.quoting, data.header)
+
+
+def read_table(path: Path, data: Data, name: str | None = None) -> Table:
+    """Open a table of reviews. `name` is the file in messages, if not its path.
 
     Raises:
         UserError: unknown format, missing column or unreadable file; also raised while rows are read.
     """
-    kind = data.format if data.format != "auto" else kind_of(path, "data.format")
-    with readable(path):
-        if kind == "parquet":
-            table, rows = Table(), _parquet_rows(path, data)
-        else:
-            encoding = encoding_of(path, data.encoding)
-            if kind == "jsonl":
-                table, rows = Table(encoding), _jsonl_rows(path, encoding.name, data)
-            else:
-                required = {data.text_column, data.rating_column}
-                file = CsvFile(path, encoding.name, required, data.separator, data.quoting)
-                table = Table(encoding, file.dialect.separator)
-                rows = _csv_rows(path, file, data, table)
-    table.rows = _checked(path, rows)
+    name = name or str(path)
+    with readable(name):
+        table = _open_table(path, data)
+    table.rows = _checked(name, table.rows)
     return table
 
 
-def kind_of(path: Path, option: str) -> str:
-    """Return csv, jsonl or parquet, from a file's name; `option` is the setting that overrides the name."""
-    suffixes = [suffix.lower() for suffix in path.suffixes]
-    while suffixes and suffixes[-1] in (".gz", ".zip"):
-        suffixes.pop()
-    if not suffixes or suffixes[-1] not in FORMATS:
-        known = ", ".join(FORMATS)
-        raise UserError(f"{path}: unknown kind of file (known extensions: {known}); set {option}")
-    return FORMATS[suffixes[-1]]
+def _open_table(path: Path, data: Data) -> Table:
+    findings, how = Findings(), file_format(data)
+    kind = kind_of(path, how)
+    wanted = list(dict.fromkeys([*data.text_columns, data.rating_column]))
+    if kind == "parquet":
+        return Table(_parquet_rows(path, data), findings, None, None)
+    if kind == "excel":
+        return Table(_cell_rows(Workbook(path, wanted, how), data, findings), findings, None, None)
+    encoding, bad_characters = encoding_of(path, how)
+    if bad_characters:
+        findings.repairs["invalid character"] = bad_characters
+    if kind == "csv":
+        file = CsvFile(path, encoding, wanted, how)
+        return Table(_cell_rows(file, data, findings), findings, encoding, file.separator)
+    return Table(_json_rows(path, encoding, data), findings, encoding, None)
 
 
-def encoding_of(path: Path, encoding: str) -> Encoding:
-    """Return the encoding of a file; find it if `encoding` is auto."""
-    return find_encoding(partial(open_bytes, path), str(path)) if encoding == "auto" else Encoding(encoding)
-
-
-class CsvFile:
-    """A CSV file: how it is written, its column names, and its rows as often as they are needed."""
-
-    def __init__(
-        self, path: Path, encoding: str, wanted: set[str], separator: str, quoting: str, option: str = "data.quoting"
-    ) -> None:
-        """Find the dialect of a file whose header holds the `wanted` columns; `option` is where quoting comes from.
-
-        Raises:
-            UserError: the file is empty, or its quotes make no sense.
-        """
-        self._open = partial(open_text, path, encoding)
-        try:
-            self.dialect = find_dialect(self._open, wanted, separator, quoting, option)
-        except UserError as error:
-            raise UserError(f"{path}: {error}") from None
-        with self._open() as file:
-            header = next(records(file, self.dialect), None)
-        if header is None:
-            raise UserError(f"{path}: the file is empty")
-        self.names = [visible(name) for name in header.fields]
-
-    def rows(self, repairs: Counter[str], lines: Counter[int] | None = None) -> Iterator[tuple[list[str], bool]]:
-        """Yield the fields of each row, and whether it has one for each column.
-
-        Counts the repairs by kind, and in `lines` the rows of several lines by their number of lines.
-        """
-        width = len(self.names)
-        with self._open() as file:
-            found = records(file, self.dialect)
-            next(found)
-            for record in found:
-                if record.conflict:
-                    repairs["quote taken as text"] += 1
-                if lines is not None and len(record.lines) > 1:
-                    lines[len(record.lines)] += 1
-                fields = fit(record.fields, width, self.dialect, repairs)
-                yield (record.fields, False) if fields is None else (fields, True)
-
-
-def require_column(path: Path, name: str, names: list[str], option: str) -> None:
-    """Check that exactly one column has this name; `option` is the setting that the name comes from."""
-    if name not in names:
-        hint = "".join(f"; did you mean {near}?" for near in get_close_matches(name, names, n=1))
-        columns = f"set {option} to one of: {', '.join(names)}{hint}" if names else "the file has no columns"
-        raise UserError(f"{path}: no column {name}; {columns}")
-    if names.count(name) > 1:
-        raise UserError(f"{path}: {names.count(name)} columns are called {name} ({option}); rename all but one")
-
-
-def _checked(path: Path, rows: Iterator[Row]) -> Iterator[Row]:
-    with readable(path):
+def _checked(name: str, rows: Iterator[Row]) -> Iterator[Row]:
+    with readable(name):
         yield from rows
 
 
 class _Columns(NamedTuple):
-    """Columns to read: text, rating and (if set) split; all true probabilities or none; slices, None if missing."""
+    """Columns to read: texts, rating, split (None if there is none); all true probabilities or none; slices."""
 
-    review: list[Any]
+    texts: list[Any]
+    rating: Any
+    split: Any
     true_probabilities: list[Any]
     slices: list[Any]
 
 
-def _find_columns(path: Path, names: list[str], data: Data) -> _Columns:
-    """Find the configured columns in a file; the true probabilities and the slices are optional."""
-    required = {"text_column": data.text_column, "rating_column": data.rating_column}
-    if data.split_column is not None:
-        required["split_column"] = data.split_column
-    for key, name in required.items():
-        require_column(path, name, names, f"data.{key}")
-    true_probabilities = list(TRUE_PROBABILITIES) if set(TRUE_PROBABILITIES) <= set(names) else []
+def _find_columns(names: Sequence[str], data: Data, key: Callable[[str], Any]) -> _Columns:
+    """Find the configured columns in a file; the true probabilities and the slices are optional.
+
+    key: what finds the cell of a named column in a record.
+    """
+    for option, name in _required(data):
+        require_column(name, names, option, data.header)
+    given = set(TRUE_PROBABILITIES) <= set(names)
     return _Columns(
-        list(required.values()), true_probabilities, [name if name in names else None for name in data.slice_columns]
+        list(map(key, data.text_columns)),
+        key(data.rating_column),
+        None if data.split_column is None else key(data.split_column),
+        list(map(key, TRUE_PROBABILITIES)) if given else [],
+        [key(name) if name in names else None for name in data.slice_columns],
     )
+
+
+def _required(data: Data) -> Iterator[tuple[str, str]]:
+    """Yield the columns that a table must have, each with its setting."""
+    yield from (("data.text_column", name) for name in data.text_columns)
+    yield "data.rating_column", data.rating_column
+    if data.split_column is not None:
+        yield "data.split_column", data.split_column
 
 
 def _make_row(number: int, value: Callable[[Any], Any], columns: _Columns) -> Row:
     """Build a row; `value` returns the cell of a column."""
-    text, rating, split = (*map(value, columns.review), None)[:3]
+    texts = columns.texts
+    text = value(texts[0]) if len(texts) == 1 else tuple(map(value, texts))
+    rating = value(columns.rating)
+    split = None if columns.split is None else value(columns.split)
+    slices = tuple([None if column is None else value(column) for column in columns.slices])
     true_probabilities = [value(column) for column in columns.true_probabilities]
-    slices = tuple(None if column is None else value(column) for column in columns.slices)
     if all(value in (None, "") for value in true_probabilities):
         return Row(number, text, rating, split, None, slices)
     try:
@@ -194,57 +145,46 @@ def _make_row(number: int, value: Callable[[Any], Any], columns: _Columns) -> Ro
     return Row(number, text, rating, split, problem="true probabilities are invalid or do not sum to 1")
 
 
-def jsonl_records(path: Path, encoding: str) -> Iterator[tuple[str, dict[str, Any] | None]]:
-    """Yield each non-blank line with its JSON object, None if the line is not an object."""
-    with open_text(path, encoding) as file:
-        for line in file:
-            if line.strip():
-                try:
-                    record = json.loads(line)
-                except (ValueError, RecursionError):
-                    record = None
-                yield line, record if isinstance(record, dict) else None
-
-
-@contextmanager
-def parquet_file(path: Path) -> Iterator[pq.ParquetFile]:
-    """Open a Parquet file, also inside a .gz or .zip file."""
-    with open_bytes(path) as file:
-        # Reading Parquet starts at the end of the file; a compressed stream cannot seek there.
-        yield pq.ParquetFile(file if path.suffix.lower() not in (".gz", ".zip") else io.BytesIO(file.read()))
-
-
-def _csv_rows(path: Path, file: CsvFile, data: Data, table: Table) -> Iterator[Row]:
-    index = {name: i for i, name in enumerate(file.names)} | {None: None}
-    columns = _Columns(*([index[name] for name in part] for part in _find_columns(path, file.names, data)))
-    for number, (fields, complete) in enumerate(file.rows(table.repairs, table.lines), 1):
-        if complete:
-            yield _make_row(number, fields.__getitem__, columns)
+def _cell_rows(file: CsvFile | Workbook, data: Data, findings: Findings) -> Iterator[Row]:
+    columns = _find_columns(file.names, data, lambda name: file.names.index(name))
+    for number, (cells, problem) in enumerate(file.rows(findings), 1):
+        if problem is None:
+            yield _make_row(number, cells.__getitem__, columns)
         else:
-            yield Row(number, file.dialect.separator.join(fields), problem=WRONG_FIELDS)
+            yield Row(number, file.separator.join(cells), problem=problem)
 
 
-def _jsonl_rows(path: Path, encoding: str, data: Data) -> Iterator[Row]:
-    required = [data.text_column, data.rating_column, *([data.split_column] if data.split_column else [])]
-    columns = _Columns(required, list(TRUE_PROBABILITIES), list(data.slice_columns))
+def _json_rows(path: Path, encoding: str, data: Data) -> Iterator[Row]:
+    columns = _Columns(
+        data.text_columns, data.rating_column, data.split_column, list(TRUE_PROBABILITIES), data.slice_columns
+    )
+    wanted = list(dict.fromkeys([*data.text_columns, data.rating_column]))
+    missing = dict.fromkeys(name for _, name in _required(data))
     seen: dict[str, None] = {}
-    for number, (line, record) in enumerate(jsonl_records(path, encoding), 1):
+    for number, (text, record) in enumerate(json_records(partial(open_text, path, encoding), wanted), 1):
         if record is None:
-            yield Row(number, line, problem=NO_OBJECT)
-        else:
-            seen |= dict.fromkeys(record)
-            yield _make_row(number, record.get, columns)
+            yield Row(number, text, problem=NO_OBJECT)
+            continue
+        if missing:
+            missing = {name: None for name in missing if name not in record and lookup(record, name) is None}
+            seen |= dict.fromkeys(field_names(record)[:MOST_NAMES])
+        yield _make_row(number, partial(lookup, record), columns)
     # Single records may lack a column; the whole file may not.
-    _find_columns(path, list(seen), data)
+    for option, name in _required(data):
+        if name in missing:
+            require_column(name, [each for each in seen if each not in missing], option, header=False)
 
 
 def _parquet_rows(path: Path, data: Data) -> Iterator[Row]:
     with parquet_file(path) as table:
-        columns = _find_columns(path, table.schema_arrow.names, data)
-        required = list(dict.fromkeys(name for part in columns for name in part if name is not None))
+        names = column_names(table.schema_arrow)
+        columns = _find_columns(names, data, str)
+        parts = (columns.texts, [columns.rating, columns.split], columns.true_probabilities, columns.slices)
+        required = list(dict.fromkeys(name for part in parts for name in part if name is not None))
+        roots = list(dict.fromkeys(root_column(name, table.schema_arrow.names) for name in required))
         number = 0
         # An Arrow thread that still holds a Python file when the interpreter exits aborts it (apache/arrow#33975).
-        for batch in table.iter_batches(columns=required, use_threads=False):
-            for cells in zip(*(batch.column(name).to_pylist() for name in required), strict=True):
+        for batch in table.iter_batches(columns=roots, use_threads=False):
+            for cells in zip(*(cells_of(batch.column(name)) for name in roots), strict=True):
                 number += 1
-                yield _make_row(number, dict(zip(required, cells, strict=True)).get, columns)
+                yield _make_row(number, partial(lookup, dict(zip(roots, cells, strict=True))), columns)

@@ -4,7 +4,7 @@ import math
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, Self
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -27,14 +27,14 @@ SCHEMA = pa.schema(
 UNKNOWN_PROBABILITIES = (None,) * len(TRUE_PROBABILITIES)
 
 
-class ReviewWriter:
-    """Collects reviews and writes them in batches; use it in a with statement."""
+class BatchWriter:
+    """Collects rows and writes them to Parquet in batches; use it in a with statement."""
 
-    def __init__(self, path: Path) -> None:
-        self._writer = pq.ParquetWriter(path, SCHEMA, compression="zstd")
+    def __init__(self, path: Path, schema: pa.Schema, **options: Any) -> None:
+        self._writer, self._schema = pq.ParquetWriter(path, schema, **options), schema
         self._batch: list[tuple[Any, ...]] = []
 
-    def __enter__(self) -> "ReviewWriter":
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
@@ -42,18 +42,30 @@ class ReviewWriter:
             self._flush()
         self._writer.close()
 
-    def add(
-        self, row: int, text: str, rating: int, slices: Sequence[str | None], true_probabilities: Sequence[float] | None
-    ) -> None:
-        """Add one review with the cells of its slice columns and, if known, its true P(stars | text)."""
-        self._batch.append((row, text, rating, slices, *(true_probabilities or UNKNOWN_PROBABILITIES)))
+    def write(self, row: tuple[Any, ...]) -> None:
+        """Add one row: a value for each column."""
+        self._batch.append(row)
         if len(self._batch) == BATCH_ROWS:
             self._flush()
 
     def _flush(self) -> None:
-        columns = list(zip(*self._batch, strict=True)) or [()] * len(SCHEMA)
-        self._writer.write_table(pa.table([pa.array(c, f.type) for c, f in zip(columns, SCHEMA, strict=True)], SCHEMA))
+        schema = self._schema
+        columns = list(zip(*self._batch, strict=True)) or [()] * len(schema)
+        self._writer.write_table(pa.table([pa.array(c, f.type) for c, f in zip(columns, schema, strict=True)], schema))
         self._batch = []
+
+
+class ReviewWriter(BatchWriter):
+    """Writes the reviews of a split."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path, SCHEMA, compression="zstd")
+
+    def add(
+        self, row: int, text: str, rating: int, slices: Sequence[str | None], true_probabilities: Sequence[float] | None
+    ) -> None:
+        """Add one review with the cells of its slice columns and, if known, its true P(stars | text)."""
+        self.write((row, text, rating, slices, *(true_probabilities or UNKNOWN_PROBABILITIES)))
 
 
 def part_path(path: Path, number: int) -> Path:

@@ -1,12 +1,17 @@
 """Read the cells of a row once: text, stars, split, slices, and why the row cannot be used."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from datetime import UTC, date, datetime
+from pathlib import Path
 from typing import Any, NamedTuple
+
+import pyarrow as pa
+import pyarrow.parquet as pq
 
 from src.core.schema import SPLITS, read_review, read_text, text_problem
 from src.tables.ratings import Read
 from src.tables.readers import Row
+from src.tables.review_parquet import BATCH_ROWS, BatchWriter
 
 SPLIT_NAMES = {name: name for name in SPLITS} | {
     "training": "train",
@@ -78,3 +83,30 @@ def slice_text(value: Any) -> str | None:
 
 def _as_text(value: Any) -> str:
     return value if isinstance(value, str) else str(value)
+
+
+SCHEMA = pa.schema(
+    [
+        ("text", pa.string()),
+        ("rating", pa.string()),
+        ("stars", pa.int8()),
+        ("split", pa.string()),
+        ("problem", pa.string()),
+        ("slices", pa.list_(pa.string())),
+        ("true_probabilities", pa.list_(pa.float64())),
+    ]
+)
+"""The file in which prepare keeps the parsed rows."""
+
+
+def row_writer(path: Path) -> BatchWriter:
+    """Open a file to write parsed rows to; it is read once, so it is neither small nor encoded."""
+    return BatchWriter(path, SCHEMA, compression="lz4", use_dictionary=False, write_statistics=False)
+
+
+def read_rows(path: Path) -> Iterator[ParsedRow]:
+    """Read parsed rows."""
+    with pq.ParquetFile(path) as file:
+        for batch in file.iter_batches(BATCH_ROWS, use_threads=False):
+            columns = (batch.column(name).to_pylist() for name in SCHEMA.names)
+            yield from map(ParsedRow._make, zip(*columns, strict=True))

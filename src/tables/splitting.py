@@ -164,9 +164,14 @@ def classify_rows(
         zip(rows, row_statuses.tolist(), splits.tolist(), strict=True), rows_before + 1
     ):
         if row_status >= 0:
-            assert row.text and row.stars  # it is usable
             yield UsedReview(
-                number, row.text, row.stars, SPLITS[split], row.true_probabilities, row_status, row.slices
+                number,
+                str(row.text),
+                int(row.stars or 0),
+                SPLITS[split],
+                row.true_probabilities,
+                row_status,
+                row.slices,
             )
         elif row_status == UNUSABLE:
             yield RejectedRow(number, row.text, row.rating, str(row.problem))

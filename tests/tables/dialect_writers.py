@@ -96,7 +96,7 @@ class Dialect:
             return text
         needed = any(special in text for special in (self.separator, self.quote, "\n", "\r"))
         needed = needed or (text[:1] == " " and self.space) or text == "\\N"
-        if self.quoting == "minimal" and not needed or self.quoting == "nonnumeric" and number:
+        if (self.quoting == "minimal" and not needed) or (self.quoting == "nonnumeric" and number):
             return text
         if self.escape == "double":
             text = text.replace(self.quote, self.quote * 2)
