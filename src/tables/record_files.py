@@ -45,8 +45,8 @@ LONGEST_NAME = 60
 class FileFormat(NamedTuple):
     """How a file is written, as params.yaml (section data) or the command line say it; `prefix` is where.
 
-    kind: csv, json, jsonl (the same), parquet, excel or auto. separator: the character or auto. quoting: double, none or
-    auto. header: whether the columns have names; if not, they are called 1, 2, ...
+    kind: csv, json, jsonl (the same), parquet, excel or auto. separator: the character or auto. quoting: double, none
+    or auto. header: whether the columns have names; if not, they are called 1, 2, ...
     """
 
     kind: str = "auto"

@@ -187,7 +187,8 @@ class JsonTable(OutputTable):
 
     def join(self, path: Path, parts: Sequence[Path]) -> None:
         if not self.array:
-            return _concatenate(path, parts)
+            _concatenate(path, parts)
+            return
         with path.open("w", encoding="utf-8", newline="\n") as file:
             separator = "[\n"
             for part in parts:

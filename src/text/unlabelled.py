@@ -22,7 +22,8 @@ def encode_unlabelled(
     """Encode the texts that are not `known`, so that no text of a split and no duplicate is used.
 
     known: the text_digest of every text in the splits; the texts used here are added. ids: the id of each word of the
-    vocabulary. missing: words that mean no text. Returns the reviews, with meaningless labels, and the number of rows used or skipped, by reason.
+    vocabulary. missing: words that mean no text. Returns the reviews, with meaningless labels, and the number of rows
+    used or skipped, by reason.
     """
     encoded, counts = [np.zeros(0, np.int32)], Counter[str]()
     for row in rows:
