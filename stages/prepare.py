@@ -27,7 +27,7 @@ from src.tables.ratings import rating_reader
 from src.tables.readers import read_table
 from src.tables.review_parquet import ReviewWriter, part_path
 from src.tables.row_parser import RowParser, read_rows, row_writer
-from src.tables.sources import file_name, find_files, local_copy
+from src.formats.sources import file_name, find_files, local_copy
 from src.tables.splitting import (
     UNUSABLE,
     RejectedRow,

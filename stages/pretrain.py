@@ -24,7 +24,7 @@ from src.learning.model import initialize_embedding
 from src.learning.training import be_deterministic, choose_device, fit
 from src.tables.readers import read_table
 from src.tables.review_parquet import read_parts
-from src.tables.sources import is_data_file, open_text, readable
+from src.formats.sources import is_data_file, open_text, readable
 from src.text.cleaning import make_cleaner
 from src.text.encoded import EncodedReviews, load_encoded
 from src.text.stop_words import find_stop_words

@@ -7,8 +7,8 @@ from typing import Any, NamedTuple
 
 from src.core.params import Data
 from src.core.schema import TRUE_PROBABILITIES
-from src.tables.json_records import field_names, json_records, lookup
-from src.tables.record_files import (
+from src.formats.json_records import field_names, json_records, lookup
+from src.formats.record_files import (
     CsvFile,
     FileFormat,
     Findings,
@@ -21,7 +21,7 @@ from src.tables.record_files import (
     require_column,
     root_column,
 )
-from src.tables.sources import open_text, readable
+from src.formats.sources import open_text, readable
 
 NO_OBJECT = "not a JSON object"
 MOST_NAMES = 200

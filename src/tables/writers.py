@@ -13,9 +13,9 @@ import pyarrow.parquet as pq
 
 from src.core.errors import UserError
 from src.core.schema import read_review, read_text
-from src.tables.json_records import field_names, is_array, json_records, lookup
+from src.formats.json_records import field_names, is_array, json_records, lookup
 from src.tables.readers import MOST_NAMES, NO_OBJECT
-from src.tables.record_files import (
+from src.formats.record_files import (
     CsvFile,
     FileFormat,
     Findings,
@@ -28,7 +28,7 @@ from src.tables.record_files import (
     require_column,
     root_column,
 )
-from src.tables.sources import open_text, readable
+from src.formats.sources import open_text, readable
 
 CHUNK_ROWS = 100_000
 """Rows held in memory at a time. Larger chunks contain more texts that are equal after cleaning, scored only once."""

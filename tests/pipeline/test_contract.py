@@ -11,7 +11,7 @@ from tests.conftest import ROOT
 PIPELINE = YAML(typ="safe", pure=True).load(ROOT / "dvc.yaml")
 STAGES = PIPELINE["stages"]
 OUTPUT_KINDS = ("outs", "metrics", "plots")
-ROOMS = ("core", "corpus", "tables", "text", "evaluation", "learning", "serving")
+ROOMS = ("core", "corpus", "formats", "tables", "text", "evaluation", "learning", "serving")
 """The folders of src, in the order in which a review walks through them."""
 OURS = [path for folder in ("src", "stages", "commands") for path in (ROOT / folder).rglob("*.py")]
 

@@ -11,7 +11,7 @@ import pytest
 
 from src.core.errors import UserError
 from src.tables.readers import read_table
-from src.tables.sources import file_name, find_files, local_copy
+from src.formats.sources import file_name, find_files, local_copy
 
 REVIEWS = [("good, really", "5"), ('says "no"\nand leaves', "1"), ("schön 😀", "4")]
 

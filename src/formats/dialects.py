@@ -9,7 +9,7 @@ from itertools import islice, product
 from typing import IO, NamedTuple
 
 from src.core.errors import UserError
-from src.tables.csv_records import NUMBER, Dialect, Record, first_record, fit, records
+from src.formats.csv_records import NUMBER, Dialect, Record, first_record, fit, records
 
 SEPARATORS = (",", ";", "\t", "|")
 QUOTES = ('"', "'")

@@ -11,12 +11,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from src.core.errors import UserError, excerpt
-from src.tables.compression import COMPRESSED
-from src.tables.csv_records import fit, records
-from src.tables.dialects import HEADER_LINES, find_dialect, visible
-from src.tables.encodings import Encoding, find_encoding
-from src.tables.file_kinds import UNREAD_SUFFIXES, describe_binary
-from src.tables.sources import open_bytes, open_text, table_name
+from src.formats.compression import COMPRESSED
+from src.formats.csv_records import fit, records
+from src.formats.dialects import HEADER_LINES, find_dialect, visible
+from src.formats.encodings import Encoding, find_encoding
+from src.formats.file_kinds import UNREAD_SUFFIXES, describe_binary
+from src.formats.sources import open_bytes, open_text, table_name
 
 if TYPE_CHECKING:  # the service does without it
     import pyarrow as pa
