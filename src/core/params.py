@@ -34,7 +34,9 @@ class Base(Section):
 
 class Data(Section):
     path: Annotated[str, Field(min_length=1)]
-    text_column: Annotated[str, Field(min_length=1)]
+    text_column: (
+        Annotated[str, Field(min_length=1)] | Annotated[list[Annotated[str, Field(min_length=1)]], Field(min_length=1)]
+    )
     rating_column: Annotated[str, Field(min_length=1)]
     rating_scale: Annotated[list[float], Field(min_length=2, max_length=2)] | None
     rating_map: dict[str, Annotated[int, Field(ge=1, le=5)]] | None
