@@ -1,8 +1,5 @@
 """Presets for known exporters: what they set in params.yaml, and that their columns are those of the exporter."""
 
-import csv
-import io
-import json
 import os
 import shutil
 import subprocess
@@ -18,6 +15,7 @@ from src.core.errors import UserError
 from src.core.files import parse_yaml
 from src.core.params import Data, read_params
 from src.tables.ratings import rating_reader
+from src.tables.readers import read_table
 from tests.commands.exporter_files import FILES
 from tests.conftest import ROOT
 
@@ -26,13 +24,6 @@ COMMITTED = (ROOT / "params.yaml").read_bytes()
 TEXT = COMMITTED.decode()
 KEPT = {"path", "language", "missing", "url_timeout", "url_max_mb"}
 """Keys of `data` that do not depend on the exporter."""
-LISTS = {
-    "google_play_api": "reviews",
-    "app_store_connect": "data",
-    "app_store_rss": "feed.entry",
-    "trustpilot": "reviews",
-}
-"""Where the list of reviews is in the JSON of an exporter."""
 
 
 @pytest.fixture
@@ -190,31 +181,15 @@ def test_files_that_do_not_fit_give_one_line(folder: Path) -> None:
     assert "presets.yaml: no such file; run this from the root" in preset(folder, "yelp", ok=False)
 
 
-def cell(record: Any, column: str) -> Any:
-    """The value that a column of a preset names: a key, or keys and numbers of elements with dots between them."""
-    if isinstance(record, dict) and column in record:
-        return record[column]
-    for part in column.split("."):
-        record = record[int(part) if isinstance(record, list) else part]
-    return record
-
-
-def records_of(name: str) -> list[dict[str, Any]]:
-    """The reviews in the file of an exporter."""
-    file, content = FILES[name]
-    if file.endswith(".csv"):
-        return list(csv.DictReader(io.StringIO(content)))
-    lines = [json.loads(line) for line in content.splitlines()]
-    return cell(lines[0], LISTS[name]) if name in LISTS else lines
-
-
 @pytest.mark.parametrize("name", PRESETS)
-def test_the_columns_are_in_a_file_of_the_exporter(name: str) -> None:
-    settings = settings_of(name, PRESETS)
-    texts = settings["text_column"] if isinstance(settings["text_column"], list) else [settings["text_column"]]
-    stars = rating_reader(settings["rating_scale"], settings["rating_map"])
-    good, bad = records_of(name)
-    assert [cell(good, column) for column in texts] == ["Title", "Good"][-len(texts) :]
-    assert cell(bad, texts[-1]) == "Bad"
-    assert [stars(cell(review, settings["rating_column"])) for review in (good, bad)] == [5, 1]
-    assert all(cell(good, column) not in (None, "") for column in settings["slice_columns"])
+def test_the_reader_finds_the_reviews_of_the_exporter(name: str, tmp_path: Path) -> None:
+    file, content = FILES[name]
+    (tmp_path / file).write_text(content, encoding="utf-8")
+    (tmp_path / "params.yaml").write_text(edit(TEXT, settings_of(name, PRESETS)), encoding="utf-8")
+    data = read_params(tmp_path / "params.yaml").data
+    stars = rating_reader(data.rating_scale, data.rating_map)
+    good, bad = read_table(tmp_path / file, data).rows
+    assert good.text == ("Title\nGood" if isinstance(data.text_column, list) else "Good")
+    assert bad.text == "Bad"
+    assert [stars(review.rating) for review in (good, bad)] == [5, 1]
+    assert None not in good.slices
