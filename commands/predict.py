@@ -27,10 +27,10 @@ from src.core.fingerprints import fingerprint
 from src.core.params import Engine, read_params
 from src.core.progress import progress_bar
 from src.core.schema import read_text, text_problem
-from src.serving.predictor import EXPORTED_MODEL, Predictor, cached_predictor, md5
-from src.formats.compression import uncompressed_name
+from src.formats.archives import uncompressed_name
 from src.formats.record_files import FORMATS, FileFormat, kind_of
 from src.formats.sources import file_name, find_files, local_copy, local_path, readable
+from src.serving.predictor import EXPORTED_MODEL, Predictor, cached_predictor, md5
 from src.tables.writers import Chunk, OutputTable, Reviews, open_table
 
 DIGITS = 6

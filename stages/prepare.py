@@ -22,12 +22,12 @@ from src.core.files import atomic_write, spreadsheet_safe, write_json
 from src.core.params import Data, Prepare, read_params
 from src.core.progress import progress_bar
 from src.core.schema import SPLITS
+from src.formats.sources import file_name, find_files, local_copy
 from src.tables.data_summary import DataSummary
 from src.tables.ratings import rating_reader
 from src.tables.readers import read_table
 from src.tables.review_parquet import ReviewWriter, part_path
 from src.tables.row_parser import RowParser, read_rows, row_writer
-from src.formats.sources import file_name, find_files, local_copy
 from src.tables.splitting import (
     UNUSABLE,
     RejectedRow,

@@ -17,6 +17,7 @@ from src.core.files import atomic_write, write_json
 from src.core.fingerprints import fingerprint
 from src.core.schema import SPLITS, text_digest
 from src.core.seeds import seed_for
+from src.formats.sources import is_data_file, open_text, readable
 from src.learning.checkpoints import CHECKPOINTS, resumable
 from src.learning.language_model import LanguageModel, LanguageModelTask
 from src.learning.live_logger import LiveLogger
@@ -24,7 +25,6 @@ from src.learning.model import initialize_embedding
 from src.learning.training import be_deterministic, choose_device, fit
 from src.tables.readers import read_table
 from src.tables.review_parquet import read_parts
-from src.formats.sources import is_data_file, open_text, readable
 from src.text.cleaning import make_cleaner
 from src.text.encoded import EncodedReviews, load_encoded
 from src.text.stop_words import find_stop_words

@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from src.core.errors import UserError, excerpt
-from src.formats.compression import COMPRESSED
+from src.formats.archives import COMPRESSED
 from src.formats.csv_records import fit, records
+from src.formats.detection import Encoding, find_encoding
 from src.formats.dialects import HEADER_LINES, find_dialect, visible
-from src.formats.encodings import Encoding, find_encoding
 from src.formats.file_kinds import UNREAD_SUFFIXES, describe_binary
 from src.formats.sources import open_bytes, open_text, table_name
 

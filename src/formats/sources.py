@@ -19,7 +19,7 @@ from urllib.parse import quote, unquote, urlsplit
 
 from src.core.errors import UserError, excerpt
 from src.core.files import atomic_write
-from src.formats.compression import find_content, uncompressed_name
+from src.formats.archives import find_content, uncompressed_name
 
 WEB = ("http://", "https://")
 DAMAGE: list[tuple[type[Exception] | tuple[type[Exception], ...], str]] = [

@@ -14,7 +14,6 @@ import pyarrow.parquet as pq
 from src.core.errors import UserError
 from src.core.schema import read_review, read_text
 from src.formats.json_records import field_names, is_array, json_records, lookup
-from src.tables.readers import MOST_NAMES, NO_OBJECT
 from src.formats.record_files import (
     CsvFile,
     FileFormat,
@@ -29,6 +28,7 @@ from src.formats.record_files import (
     root_column,
 )
 from src.formats.sources import open_text, readable
+from src.tables.readers import MOST_NAMES, NO_OBJECT
 
 CHUNK_ROWS = 100_000
 """Rows held in memory at a time. Larger chunks contain more texts that are equal after cleaning, scored only once."""

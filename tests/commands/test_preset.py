@@ -16,6 +16,7 @@ from src.core.files import parse_yaml
 from src.core.params import Data, read_params
 from src.tables.ratings import rating_reader
 from src.tables.readers import read_table
+from src.tables.row_parser import RowParser
 from tests.commands.exporter_files import FILES
 from tests.conftest import ROOT
 
@@ -189,7 +190,8 @@ def test_the_reader_finds_the_reviews_of_the_exporter(name: str, tmp_path: Path)
     data = read_params(tmp_path / "params.yaml").data
     stars = rating_reader(data.rating_scale, data.rating_map)
     good, bad = read_table(tmp_path / file, data).rows
-    assert good.text == ("Title\nGood" if isinstance(data.text_column, list) else "Good")
+    expected = "Title\nGood" if isinstance(data.text_column, list) else "Good"
+    assert RowParser(False, stars, data.missing).parse(good).text == expected
     assert bad.text == "Bad"
     assert [stars(review.rating) for review in (good, bad)] == [5, 1]
     assert None not in good.slices
