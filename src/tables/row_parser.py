@@ -71,6 +71,8 @@ class RowParser(NamedTuple):
 
 def slice_text(value: Any) -> str | None:
     """Return the cell of a slice column as text, None if it has none; times become ISO text, so that months show."""
+    if isinstance(value, bool):
+        return str(value).lower()
     if isinstance(value, date):  # also a datetime
         return value.isoformat()
     text = read_text(value)

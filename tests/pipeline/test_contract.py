@@ -158,7 +158,7 @@ def test_modules_and_functions_are_short(path):
 
 def test_the_tests_mirror_the_rooms():
     rooms = {path.name for path in (ROOT / "tests").iterdir() if path.is_dir()} - {"__pycache__"}
-    assert rooms == {*ROOMS, "commands", "pipeline", "benchmarks"}
+    assert rooms == {*ROOMS, "commands", "pipeline", "benchmarks", "cases"}
 
 
 def test_no_module_has_the_name_of_one_of_pythons_own():
