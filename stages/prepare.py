@@ -125,6 +125,9 @@ def check(work: Work, found: DataSummary) -> None:
     data, rows = work.data, found.summary()["rows"]
     if other_scale := found.other_scale:
         raise UserError(f"{data.path}: {other_scale}")
+    if rows["read"] and rows["textless"] == rows["read"]:
+        problem = f"no row has a text ({describe(rows)})"
+        raise UserError(f"{data.path}: {problem}; check data.text_column ({data.text_column}) and data.missing")
     if found.rejected and not rows["used"]:
         columns = f"data.text_column ({data.text_column}) and data.rating_column ({data.rating_column})"
         raise UserError(f"{data.path}: {found.describe_rejected()}; check that {columns} are the right columns")
