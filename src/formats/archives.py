@@ -139,8 +139,22 @@ def _open_tar_member(open_packed: Opener, name: str) -> Iterator[IO[bytes]]:
         info = next(info for info in archive if info.name == name and info.isreg())
         member = archive.extractfile(info)
         assert member is not None  # it is a regular file
-        with member:
-            yield member
+        yield io.BufferedReader(_Forward(member))
+
+
+class _Forward(io.RawIOBase):
+    """A stream that says that it cannot seek; that of tarfile fails when it is asked."""
+
+    def __init__(self, stream: IO[bytes]) -> None:
+        self._stream = stream
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        block = self._stream.read(len(buffer))
+        buffer[: len(block)] = block
+        return len(block)
 
 
 def _only_table(names: list[str]) -> str:

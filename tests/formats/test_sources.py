@@ -116,7 +116,7 @@ def test_the_content_and_its_name_are_found(tmp_path, case):
     with readable(path), open_text(path, "utf-8") as text:
         assert sum(1 for _ in text) == 3001
     assert table_name(path, FORMATS) == "a.csv"
-    assert os.listdir(tmp_path) == [name]
+    assert [path.name for path in tmp_path.iterdir()] == [name]
 
 
 def test_a_zip_made_on_a_mac_is_read(tmp_path):
@@ -142,6 +142,12 @@ def deflate64() -> bytes:
 
 def damaged(content: bytes) -> bytes:
     return content[: len(content) // 2] + bytes(byte ^ 0xA5 for byte in content[len(content) // 2 :])
+
+
+def read_all(path):
+    with readable(path), readable(path), open_bytes(path) as file:
+        while file.read(1000):
+            pass
 
 
 UNREADABLE: dict[str, tuple[str, bytes, str]] = {
@@ -184,9 +190,8 @@ def test_what_cannot_be_read_is_one_line_that_names_the_file_once(tmp_path, case
     name, content, message = UNREADABLE[case]
     path = tmp_path / name
     path.write_bytes(content)
-    with pytest.raises(UserError, match=message) as raised, readable(path), readable(path), open_bytes(path) as file:
-        while file.read(1000):
-            pass
+    with pytest.raises(UserError, match=message) as raised:
+        read_all(path)
     line = str(raised.value)
     assert line.startswith(f"{path}: ")
     assert line.count(str(path)) == 1
@@ -205,7 +210,8 @@ def test_a_bomb_is_streamed(tmp_path):
             "import resource; from pathlib import Path; from src.formats.sources import open_bytes, readable",
             "resource.setrlimit(resource.RLIMIT_DATA, (200 << 20, 200 << 20)); path = Path(__import__('sys').argv[1])",
             "stack = __import__('contextlib').ExitStack(); stack.enter_context(readable(path))",
-            "file = stack.enter_context(open_bytes(path)); print(sum(len(b) for b in iter(lambda: file.read(9999), b'')))",
+            "file = stack.enter_context(open_bytes(path))",
+            "print(sum(len(b) for b in iter(lambda: file.read(9999), b'')))",
         ]
     )
     done = subprocess.run([sys.executable, "-c", code, path], cwd=ROOT, capture_output=True, text=True, check=False)
@@ -408,7 +414,7 @@ def test_a_store_may_have_odd_names_and_mixed_compression(tmp_path, protocol):
 
 def test_a_folder_of_mixed_compression(tmp_path):
     for name, content in READ.values():
-        (tmp_path / f"{len(os.listdir(tmp_path))} {name}").write_bytes(content)
+        (tmp_path / f"{len(list(tmp_path.iterdir()))} {name}").write_bytes(content)
     files = find_files(str(tmp_path), "data.path").files
     assert len(files) == len(READ)
     for file in files:
