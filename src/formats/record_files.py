@@ -199,8 +199,10 @@ def numbers(width: int) -> list[str]:
 @contextmanager
 def parquet_file(path: Path) -> "Iterator[pq.ParquetFile]":
     """Open a Parquet file, also inside a compressed one."""
-    import pyarrow.parquet as pq
-
+    try:
+        import pyarrow.parquet as pq
+    except ImportError:
+        raise UserError("Parquet needs a package: pip install -r requirements-predict.txt") from None
     with open_bytes(path) as file:
         # Reading Parquet starts at the end of the file; a compressed stream cannot seek there.
         plain = path.suffix.lower() not in COMPRESSED
