@@ -29,7 +29,7 @@ FIRST_BYTES = bytes(range(0xC2, 0xF5))
 BLOCK = 1 << 20
 EVIDENCE = 60_000
 """Bytes of lines beyond ASCII that decide."""
-GOOD_FOR_BAD = 10
+GOOD_FOR_BAD = 4
 """Characters beyond ASCII that must be right for each that is not, for a file to count as UTF-8."""
 MARGIN = 0.08
 """Lead of the best encoding below which it is not taken."""

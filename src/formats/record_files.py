@@ -229,7 +229,9 @@ def cells_of(column: "pa.Array") -> list[Any]:
     import pyarrow as pa
 
     if pa.types.is_temporal(column.type):
-        return column.cast(pa.string()).to_pylist()
+        # Of a time that no calendar has, Arrow writes "<value out of range: ...>".
+        texts = column.cast(pa.string()).to_pylist()
+        return [None if text is None or text.startswith("<") else text for text in texts]
     return column.to_pylist()
 
 
