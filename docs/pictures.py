@@ -32,11 +32,11 @@ def main() -> None:
     given = parser.parse_args()
     IMAGES.mkdir(exist_ok=True)
     curves = {name: read_curve(path.read_text(encoding="utf-8")) for name, path in CURVES.items()}
-    draw(IMAGES / "loss.svg", curves, "Loss by epoch on the train and the validation split")
+    draw(IMAGES / "loss.svg", curves, "Loss by epoch on the train and the validation split", name_at=2)
     if given.rnn:
         rnn = read_curve(dvc.api.read(str(CURVES["valid"]), rev=given.rnn))
         cells = {"LSTM": curves["valid"], "RNN": rnn}
-        draw(IMAGES / "lstm-rnn.svg", cells, "Validation loss by epoch of the LSTM and a plain RNN")
+        draw(IMAGES / "lstm-rnn.svg", cells, "Validation loss by epoch of the LSTM and a plain RNN", name_at=5)
     photograph(IMAGES / "report.png")
     print(f"pictures: {IMAGES}")
 
@@ -46,8 +46,8 @@ def read_curve(table: str) -> list[tuple[float, float]]:
     return [(float(row["step"]), float(row["loss"])) for row in csv.DictReader(table.splitlines(), delimiter="\t")]
 
 
-def draw(path: Path, curves: dict[str, list[tuple[float, float]]], title: str) -> None:
-    """Draw curves with axes as SVG; each curve carries its name."""
+def draw(path: Path, curves: dict[str, list[tuple[float, float]]], title: str, name_at: int) -> None:
+    """Draw curves with axes as SVG; each curve carries its name at the point `name_at`, where they are far apart."""
     chart = make_chart(list(curves.values()), whole_x=True)
     parts = []
     for place, label in chart.y_ticks:
@@ -58,7 +58,7 @@ def draw(path: Path, curves: dict[str, list[tuple[float, float]]], title: str) -
     for name, points in zip(curves, chart.lines, strict=True):
         line = " ".join(f"{x},{y}" for x, y in points)
         parts.append(f'<polyline points="{line}" fill="none" stroke="{COLOURS[name]}" stroke-width="2"/>')
-        x, y = points[len(points) // 4]
+        x, y = points[min(name_at, len(points) - 1)]
         parts.append(f'<text x="{x + 4}" y="{y - 8}" style="fill:{COLOURS[name]}">{name}</text>')
     parts.append(f'<text x="{(LEFT + WIDTH) // 2}" y="{HEIGHT - 6}" text-anchor="middle">epoch</text>')
     parts.append(f'<text transform="translate(12 {HEIGHT // 2}) rotate(-90)" text-anchor="middle">loss, nats</text>')
