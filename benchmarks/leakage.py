@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from src.core.schema import PROBABILITIES, TRUE_PROBABILITIES, letters_and_digits
+from src.core.schema import PROBABILITIES, TRUE_PROBABILITIES, letters_and_digits, normalised_text
 
 PREDICTIONS = Path("data/evaluate/predictions.parquet")
 
@@ -17,7 +17,7 @@ PREDICTIONS = Path("data/evaluate/predictions.parquet")
 def main() -> None:
     texts = {split: pd.read_parquet(f"data/prepare/{split}.parquet").text for split in ("train", "test")}
     cleaned = {split: pd.read_parquet(f"data/clean/{split}.parquet").text for split in ("train", "test")}
-    letters = {split: texts[split].map(letters_and_digits) for split in texts}
+    letters = {split: texts[split].map(normalised_text).map(letters_and_digits) for split in texts}
     leaked = {
         "same letters and digits": is_known(letters["test"], letters["train"]),
         "same cleaned text": is_known(cleaned["test"], cleaned["train"]),
