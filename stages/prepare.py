@@ -7,7 +7,7 @@ exchange arrays, until duplicates are resolved over all files.
 import csv
 import io
 import shutil
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from functools import partial, reduce
 from operator import add
@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+import pyarrow as pa
 
 from src.core.errors import UserError, run
 from src.core.executor import open_executor
@@ -27,17 +28,18 @@ from src.tables.data_summary import DataSummary
 from src.tables.ratings import rating_reader
 from src.tables.readers import read_table
 from src.tables.review_parquet import ReviewWriter, part_path
-from src.tables.row_parser import RowParser, read_rows, row_writer
+from src.tables.row_parser import RowParser, RowWriter, read_rows, to_reviews
 from src.tables.splitting import (
     UNUSABLE,
     RejectedRow,
     UsableRows,
-    classify_rows,
     count_leakage,
     cut_valid,
+    describe_status,
     resolve_duplicates,
     sort_by_bucket,
 )
+from src.tables.table_checks import check_table, describe_rows
 
 OUTPUT = Path("data/prepare")
 METRICS = Path("metrics/data.json")
@@ -98,7 +100,7 @@ def main() -> None:
         data_summary = reduce(add, [scan.summary for scan in scans])
         data_summary += executor.fold(partial(write_file, work), add, files)
         summary = data_summary.summary() | {"leakage": leakage}
-        check(work, data_summary)
+        check_table(data_summary, data, settings.max_rejected)
         join_rejects(work, files)
         if source.folder:
             write_file_index(temporary / "files.csv", source.files, files)
@@ -120,37 +122,10 @@ def lacks_valid(scans: Iterable[Scan]) -> bool:
     return bool(counts["train"]) and not counts["valid"]
 
 
-def check(work: Work, found: DataSummary) -> None:
-    """Refuse a table with ratings of another scale, too many rejected rows, an empty split or a single rating."""
-    data, rows = work.data, found.summary()["rows"]
-    if other_scale := found.other_scale:
-        raise UserError(f"{data.path}: {other_scale}")
-    if found.rejected and not rows["used"]:
-        columns = f"data.text_column ({data.text_column}) and data.rating_column ({data.rating_column})"
-        raise UserError(f"{data.path}: {found.describe_rejected()}; check that {columns} are the right columns")
-    if found.rejected_share > work.settings.max_rejected:
-        advice = "check the data settings, or raise prepare.max_rejected"
-        raise UserError(f"{data.path}: {found.describe_rejected()}; {advice}")
-    for split in SPLITS:
-        if not found.splits[split]:
-            cause = "data.split_column" if data.split_column else "prepare.valid_share and prepare.test_share"
-            problem = f"no usable review for the {split} split ({describe(rows)})"
-            raise UserError(f"{data.path}: {problem}; check {cause}")
-    if max(found.stars.values()) == found.stars.total():
-        problem = f"all reviews have the same rating ({describe(rows)})"
-        raise UserError(f"{data.path}: {problem}; check data.rating_column")
-
-
-def describe(rows: dict[str, int]) -> str:
-    """Return the numbers of rows as text."""
-    textless = f", {rows['textless']} without text" if rows["textless"] else ""
-    return "{read} rows: {used} used, {rejected} rejected, {duplicates} duplicates".format(**rows) + textless
-
-
 def report(work: Work, summary: dict[str, Any], files: Iterable[TableFile], scans: Iterable[Scan]) -> None:
     """Print what was done, and what may be wrong."""
     splits = ", ".join(f"{split} {count}" for split, count in summary["splits"].items())
-    print(f"prepare: {describe(summary['rows'])}; {splits}")
+    print(f"prepare: {describe_rows(summary['rows'])}; {splits}")
     if work.cut_valid:
         share = work.settings.valid_share
         print(f"prepare: no row of {work.data.split_column} is valid: {share:.0%} of train, by hash, became valid")
@@ -169,9 +144,9 @@ def scan_file(work: Work, file: tuple[int, str]) -> Scan:
     state = state_of(path)
     table = read_table(path, data, location)
     usable = UsableRows(settings.valid_share, settings.test_share, settings.split_salt)
-    with row_writer(rows_path(work, number)) as writer:
+    with RowWriter(rows_path(work, number)) as writer:
         for row in map(parser_for(data).parse, progress_bar(table.rows, desc="read", unit=" rows", leave=False)):
-            writer.write(row)
+            writer.add(row)
             usable.add(row)
     if state_of(path) != state:
         raise UserError(f"{location}: changed while it was read; run again when it is complete")
@@ -236,8 +211,7 @@ def concatenate_slices(folder: Path, name: str, starts: np.ndarray, counts: np.n
 def write_file(work: Work, part: TableFile) -> DataSummary:
     """Write the reviews of a file to its part of each split, and its rejected rows; count both."""
     data_summary = DataSummary()
-    parsed = read_rows(rows_path(work, part.number))
-    rows = classify_rows(parsed, part.rows_before, *load_row_statuses(work, part))
+    row_statuses, splits = load_row_statuses(work, part)
     with ExitStack() as files:
 
         def temporary(path: Path) -> Path:
@@ -246,17 +220,35 @@ def write_file(work: Work, part: TableFile) -> DataSummary:
         paths = {split: work.output / f"{split}.parquet" for split in SPLITS}
         if work.folder:
             paths = {split: part_path(path, part.number) for split, path in paths.items()}
-        writers = {split: files.enter_context(ReviewWriter(temporary(path))) for split, path in paths.items()}
+        writers = [files.enter_context(ReviewWriter(temporary(path))) for path in paths.values()]
         rejects_file = temporary(rejects_path(work, part)).open("w", encoding="utf-8", errors="replace", newline="")
         rejects = csv.writer(files.enter_context(rejects_file), quoting=csv.QUOTE_ALL, lineterminator="\n")
-        for row in progress_bar(rows, desc="prepare", unit=" rows"):
-            data_summary.add(row)
-            if isinstance(row, RejectedRow):
+        done = 0
+        for batch in progress_bar(read_rows(rows_path(work, part.number)), desc="prepare", unit=" batches"):
+            rows = slice(done, done + len(batch))
+            numbers, status, split = (
+                np.arange(rows.start, rows.stop) + part.rows_before + 1,
+                row_statuses[rows],
+                splits[rows],
+            )
+            used, done = status >= 0, rows.stop
+            for index, writer in enumerate(writers):
+                writer.add(to_reviews(batch, numbers, used & (split == index)))
+            stars, words = (batch.column(name).to_numpy(zero_copy_only=False)[used] for name in ("stars", "words"))
+            data_summary.add_used(stars, split[used], words, status[used])
+            for row in rejected_rows(batch, numbers, status):
+                data_summary.add_rejected(row)
                 rejects.writerow([row.number, row.reason, *map(spreadsheet_safe, (row.rating, row.text))])
-            else:
-                number, text, rating, split, true_probabilities, _, slices = row
-                writers[split].add(number, text, rating, slices, true_probabilities)
     return data_summary
+
+
+def rejected_rows(batch: pa.RecordBatch, numbers: np.ndarray, row_statuses: np.ndarray) -> Iterator[RejectedRow]:
+    """Yield the rows of a batch that are not used, with the reason."""
+    chosen = row_statuses < 0
+    columns = (batch.column(name).filter(pa.array(chosen)).to_pylist() for name in ("text", "rating", "problem"))
+    rows = zip(numbers[chosen].tolist(), row_statuses[chosen].tolist(), *columns, strict=True)
+    for number, row_status, text, rating, problem in rows:
+        yield RejectedRow(number, text, rating, problem or describe_status(row_status))
 
 
 def rejects_path(work: Work, part: TableFile) -> Path:

@@ -18,6 +18,7 @@ TRUE_PROBABILITIES = tuple(f"true_{name}" for name in PROBABILITIES)
 SKINS = "\U0001f3fb\U0001f3fc\U0001f3fd\U0001f3fe\U0001f3ff"
 """Skin tones of emoji."""
 NOT_LETTERS = re.compile(r"[\W_]+")
+ASCII_MARKS = dict.fromkeys(code for code in range(128) if not chr(code).isalnum())
 
 
 def read_text(value: Any) -> str | None:
@@ -25,6 +26,8 @@ def read_text(value: Any) -> str | None:
 
     Numbers count as text. A lone surrogate, which UTF-8 cannot encode, becomes a question mark.
     """
+    if type(value) is str and value.isascii():
+        return value.strip()
     if value is None or value != value:
         return ""
     if isinstance(value, bytes):
@@ -53,7 +56,8 @@ def text_problem(text: str | None) -> str | None:
 
 def normalised_text(text: str) -> str:
     """Return the form by which texts are compared: NFKC, case folded, single spaces."""
-    return " ".join(unicodedata.normalize("NFKC", text).casefold().split())
+    folded = text.lower() if text.isascii() else unicodedata.normalize("NFKC", text).casefold()
+    return " ".join(folded.split())
 
 
 def text_digest(text: str) -> bytes:
@@ -61,13 +65,12 @@ def text_digest(text: str) -> bytes:
     return blake2b(normalised_text(text).encode(), digest_size=16).digest()
 
 
-def letters_and_digits(text: str) -> str:
-    """Return what two nearly equal texts share: the letters and digits of the normalised text.
+def letters_and_digits(normalised: str) -> str:
+    """Return what nearly equal texts share: the letters and digits of the normalised text.
 
     Without any, its distinct symbols, in order: thumbs up once is nearly the same as three times.
     """
-    normalised = normalised_text(text)
-    if letters := NOT_LETTERS.sub("", normalised):
+    if letters := normalised.translate(ASCII_MARKS) if normalised.isascii() else NOT_LETTERS.sub("", normalised):
         return letters
     symbols = (symbol for symbol in normalised if unicodedata.category(symbol)[0] not in "MCZ" and symbol not in SKINS)
     return "".join(dict.fromkeys(symbols))

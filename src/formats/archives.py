@@ -45,7 +45,7 @@ def find_content(path: Path) -> tuple[Opener, str]:
         UserError: an archive does not contain exactly one table, is encrypted, or is packed in a way that is not read;
             the message does not name the file.
     """
-    open_content: Opener = partial(path.open, "rb")
+    open_content: Opener = partial(_open_file, path)
     name = path.name
     for layer in range(MAX_LAYERS + 1):
         suffix = _suffix(name)
@@ -55,6 +55,10 @@ def find_content(path: Path) -> tuple[Opener, str]:
             raise UserError(f"a .zip inside another archive ({excerpt(name)}) is not read; unpack the outer one first")
         open_content, name = _unpack(open_content, name)
     raise UserError(f"compressed more than {MAX_LAYERS} times; unpack it first")
+
+
+def _open_file(path: Path) -> IO[bytes]:
+    return path.open("rb")
 
 
 def _suffix(name: str) -> str:
@@ -135,8 +139,22 @@ def _open_tar_member(open_packed: Opener, name: str) -> Iterator[IO[bytes]]:
         info = next(info for info in archive if info.name == name and info.isreg())
         member = archive.extractfile(info)
         assert member is not None  # it is a regular file
-        with member:
-            yield member
+        yield io.BufferedReader(_Forward(member))
+
+
+class _Forward(io.RawIOBase):
+    """A stream that says that it cannot seek; that of tarfile fails when it is asked."""
+
+    def __init__(self, stream: IO[bytes]) -> None:
+        self._stream = stream
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        block = self._stream.read(len(buffer))
+        buffer[: len(block)] = block
+        return len(block)
 
 
 def _only_table(names: list[str]) -> str:

@@ -4,7 +4,7 @@ import re
 
 SPREADSHEET = "save it as .xlsx or as CSV"
 PARQUET_BY = "convert it to Parquet with pandas.{}(...).to_parquet(...)"
-OLD_EXCEL = f"an old Excel workbook: {SPREADSHEET}"
+OLD_EXCEL = "an old Excel workbook: give it the extension .xls"
 OPEN_DOCUMENT = f"an OpenDocument spreadsheet: {SPREADSHEET}"
 NUMBERS = "a Numbers spreadsheet: export it as .xlsx or as CSV"
 FEATHER = f"an Arrow or Feather file: {PARQUET_BY.format('read_feather')}"
@@ -21,8 +21,6 @@ PICKLE = "a Python pickle, which is never read because it can run code: write th
 WEB_PAGE = "a web page, not a table: the address may need a login"
 
 UNREAD_SUFFIXES = {
-    ".xls": OLD_EXCEL,
-    ".ods": OPEN_DOCUMENT,
     ".numbers": NUMBERS,
     ".feather": FEATHER,
     ".arrow": FEATHER,
@@ -83,7 +81,7 @@ IN_ZIP = [
 UNICODE_MARKS = (b"\xff\xfe", b"\xfe\xff", b"\0\0\xfe\xff")
 STRAY = 0.02
 """The share of NUL bytes up to which text is still text: some databases export a few."""
-READABLE = 0.9
+READABLE = 0.98
 """The share of printable characters from which bytes are text in an encoding."""
 
 
@@ -110,5 +108,5 @@ def _is_text(start: bytes, encoding: str) -> bool:
     width = 4 if "32" in encoding else 2
     # A character of UTF-16 that is cut in two at the end is no fault.
     text = start[: len(start) // width * width].decode(encoding, "replace")[:-1]
-    good = sum(character.isprintable() or character.isspace() for character in text)
+    good = sum((character.isprintable() or character.isspace()) and character != "\ufffd" for character in text)
     return bool(text) and "\0" not in text and good >= READABLE * len(text)

@@ -199,8 +199,10 @@ def numbers(width: int) -> list[str]:
 @contextmanager
 def parquet_file(path: Path) -> "Iterator[pq.ParquetFile]":
     """Open a Parquet file, also inside a compressed one."""
-    import pyarrow.parquet as pq
-
+    try:
+        import pyarrow.parquet as pq
+    except ImportError:
+        raise UserError("Parquet needs a package: pip install -r requirements-predict.txt") from None
     with open_bytes(path) as file:
         # Reading Parquet starts at the end of the file; a compressed stream cannot seek there.
         plain = path.suffix.lower() not in COMPRESSED
@@ -227,7 +229,9 @@ def cells_of(column: "pa.Array") -> list[Any]:
     import pyarrow as pa
 
     if pa.types.is_temporal(column.type):
-        return column.cast(pa.string()).to_pylist()
+        # Of a time that no calendar has, Arrow writes "<value out of range: ...>".
+        texts = column.cast(pa.string()).to_pylist()
+        return [None if text is None or text.startswith("<") else text for text in texts]
     return column.to_pylist()
 
 

@@ -22,6 +22,7 @@ from src.core.files import atomic_write
 from src.formats.archives import find_content, uncompressed_name
 
 WEB = ("http://", "https://")
+BYTES = re.compile(r"""\bb(['"])(?:\\.|(?!\1).)*(?:\1|$)""", re.DOTALL)
 DAMAGE: list[tuple[type[Exception] | tuple[type[Exception], ...], str]] = [
     (MemoryError, "it needs more memory than there is"),
     (RecursionError, "it is nested too deeply"),
@@ -158,7 +159,7 @@ def _describe(error: Exception) -> str:
         return excerpt(error.strerror)
     # A quoted key or number says nothing without the kind of error.
     kind = "" if isinstance(error, OSError) else "not valid CSV: " if isinstance(error, csv.Error) else _kind(error)
-    return excerpt(kind + re.sub(r"""\bb(['"]).*?(\1|$)""", "some bytes", str(error), flags=re.DOTALL))
+    return excerpt(kind + BYTES.sub("some bytes", str(error)))
 
 
 def _kind(error: Exception) -> str:

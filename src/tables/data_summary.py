@@ -10,7 +10,7 @@ from src.core.schema import SPLITS, STARS
 from src.tables.ratings import describe_scale
 from src.tables.readers import Table
 from src.tables.row_parser import BAD_RATING, NO_TEXT
-from src.tables.splitting import DUPLICATE_REASON, RejectedRow, UsedReview
+from src.tables.splitting import DUPLICATE_REASON, RejectedRow
 
 NOT_REJECTED = (DUPLICATE_REASON, NO_TEXT)
 """Reasons of rows that do not count as rejected."""
@@ -22,7 +22,7 @@ LONGEST_VALUE = 40
 
 
 class DataSummary:
-    """Counts over the rows that classify_rows yields."""
+    """Counts over the rows of a table, used and rejected."""
 
     def __init__(self) -> None:
         self.reasons: Counter[str] = Counter()
@@ -38,19 +38,21 @@ class DataSummary:
         self.multiline: Counter[str] = Counter()
         self.longest = 0
 
-    def add(self, row: UsedReview | RejectedRow) -> None:
-        """Count one row."""
-        if isinstance(row, RejectedRow):
-            self.reasons[row.reason.partition(":")[0]] += 1
-            if row.reason not in NOT_REJECTED and len(self.examples) < 3:
-                self.examples.append(row)
-            if row.reason == BAD_RATING and len(self.unread_ratings) < MOST_VALUES:
-                self.unread_ratings[str(row.rating).strip()[:LONGEST_VALUE]] += 1
-            return
-        self.stars[row.rating] += 1
-        self.lengths[len(row.text.split())] += 1
-        self.splits[row.split] += 1
-        self.label_conflicts += {0: 0, 1: 2}.get(row.duplicate_texts, 1)  # the second rating adds the first review too
+    def add_used(self, stars: np.ndarray, splits: np.ndarray, words: np.ndarray, duplicate_texts: np.ndarray) -> None:
+        """Count used rows: their stars, the index of their split, their words, their status (resolve_duplicates)."""
+        for counts, values in ((self.stars, stars), (self.lengths, words)):
+            counts.update(dict(zip(*(each.tolist() for each in np.unique(values, return_counts=True)), strict=True)))
+        self.splits.update(dict(zip(SPLITS, np.bincount(splits, minlength=len(SPLITS)).tolist(), strict=True)))
+        # The second rating of a text adds the first review, too.
+        self.label_conflicts += int((duplicate_texts > 0).sum() + (duplicate_texts == 1).sum())
+
+    def add_rejected(self, row: RejectedRow) -> None:
+        """Count a row that is not used."""
+        self.reasons[row.reason.partition(":")[0]] += 1
+        if row.reason not in NOT_REJECTED and len(self.examples) < 3:
+            self.examples.append(row)
+        if row.reason == BAD_RATING and len(self.unread_ratings) < MOST_VALUES:
+            self.unread_ratings[str(row.rating).strip()[:LONGEST_VALUE]] += 1
 
     def add_table(self, table: Table) -> None:
         """Count how a file was read; call it after the last row, when its findings are complete."""

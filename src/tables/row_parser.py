@@ -3,15 +3,17 @@
 from collections.abc import Collection, Iterator
 from datetime import UTC, date, datetime
 from pathlib import Path
+from types import TracebackType
 from typing import Any, NamedTuple
 
+import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 
-from src.core.schema import SPLITS, read_review, read_text, text_problem
+from src.core.schema import SPLITS, TRUE_PROBABILITIES, read_review, read_text, text_problem
+from src.tables import review_parquet
 from src.tables.ratings import Read
 from src.tables.readers import Row
-from src.tables.review_parquet import BATCH_ROWS, BatchWriter
+from src.tables.review_parquet import BATCH_ROWS
 
 SPLIT_NAMES = {name: name for name in SPLITS} | {
     "training": "train",
@@ -19,6 +21,7 @@ SPLIT_NAMES = {name: name for name in SPLITS} | {
     "val": "valid",
     "dev": "valid",
 }
+UNKNOWN_PROBABILITIES = (None,) * len(TRUE_PROBABILITIES)
 NO_TEXT = "no text"
 BAD_RATING = "rating is not 1, 2, 3, 4 or 5"
 EPOCH_SECONDS = range(10**9, 4 * 10**9)
@@ -26,7 +29,7 @@ EPOCH_SECONDS = range(10**9, 4 * 10**9)
 
 
 class ParsedRow(NamedTuple):
-    """A row after it is read, as prepare keeps it until duplicates are resolved.
+    """A row after it is read.
 
     text: the review; of a row with a problem its cells, joined. rating: the cell. stars, split: None if there are none.
     problem: why the row cannot be used, None if it can. slices: texts, None if missing.
@@ -38,7 +41,7 @@ class ParsedRow(NamedTuple):
     split: str | None
     problem: str | None
     slices: tuple[str | None, ...] = ()
-    true_probabilities: tuple[float, ...] | None = None
+    true_probabilities: tuple[float | None, ...] = UNKNOWN_PROBABILITIES
 
 
 class RowParser(NamedTuple):
@@ -50,8 +53,10 @@ class RowParser(NamedTuple):
 
     def parse(self, row: Row) -> ParsedRow:
         """Read a row."""
-        cells = row.text if isinstance(row.text, tuple) else (row.text,)
-        text = read_review(cells, self.missing)
+        several = isinstance(row.text, tuple)
+        text = read_review(row.text, self.missing) if several else read_text(row.text)
+        if text in self.missing:
+            text = ""
         stars = self.read_rating(row.rating)
         split = SPLIT_NAMES.get(str(row.split).strip().lower()) if self.has_split else None
         problem = row.problem or text_problem(text)
@@ -61,9 +66,11 @@ class RowParser(NamedTuple):
             problem = "split is not train, valid or test"
         rating = None if row.rating is None else _as_text(row.rating)
         if problem is not None:
+            cells = row.text if several else (row.text,)
             shown = [_as_text(cell) for cell in cells if cell is not None]
             return ParsedRow("\n".join(shown) if shown else None, rating, stars, split, problem)
-        return ParsedRow(text, rating, stars, split, None, tuple(map(slice_text, row.slices)), row.true_probabilities)
+        probabilities = row.true_probabilities or UNKNOWN_PROBABILITIES
+        return ParsedRow(text, rating, stars, split, None, tuple(map(slice_text, row.slices)), probabilities)
 
     def _has_content(self, rating: Any) -> bool:
         return rating is not None and rating == rating and str(rating).strip() not in ("", *self.missing)
@@ -76,7 +83,7 @@ def slice_text(value: Any) -> str | None:
     if isinstance(value, date):  # also a datetime
         return value.isoformat()
     text = read_text(value)
-    if text and text.isdecimal() and text.isascii() and len(text) in (10, 13):
+    if text and len(text) in (10, 13) and text.isdecimal() and text.isascii():
         seconds = int(text) // 10 ** (len(text) - 10)
         if seconds in EPOCH_SECONDS:
             return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M:%S")
@@ -92,23 +99,56 @@ SCHEMA = pa.schema(
         ("text", pa.string()),
         ("rating", pa.string()),
         ("stars", pa.int8()),
-        ("split", pa.string()),
         ("problem", pa.string()),
+        ("words", pa.int32()),
         ("slices", pa.list_(pa.string())),
-        ("true_probabilities", pa.list_(pa.float64())),
+        *((name, pa.float64()) for name in TRUE_PROBABILITIES),
     ]
 )
-"""The file in which prepare keeps the parsed rows."""
+"""The file in which prepare keeps the parsed rows; `words` is the number of words of a usable text."""
 
 
-def row_writer(path: Path) -> BatchWriter:
-    """Open a file to write parsed rows to; it is read once, so it is neither small nor encoded."""
-    return BatchWriter(path, SCHEMA, compression="lz4", use_dictionary=False, write_statistics=False)
+class RowWriter:
+    """Writes parsed rows to an Arrow file in batches; use it in a with statement."""
+
+    def __init__(self, path: Path) -> None:
+        options = pa.ipc.IpcWriteOptions(compression="lz4")
+        self._writer = pa.ipc.new_file(str(path), SCHEMA, options=options)
+        self._batch: list[tuple[Any, ...]] = []
+
+    def __enter__(self) -> "RowWriter":
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        if kind is None and self._batch:
+            self._flush()
+        self._writer.close()
+
+    def add(self, row: ParsedRow) -> None:
+        """Add one row."""
+        words = len(row.text.split()) if row.text and row.problem is None else 0
+        self._batch.append((row.text, row.rating, row.stars, row.problem, words, row.slices, *row.true_probabilities))
+        if len(self._batch) == BATCH_ROWS:
+            self._flush()
+
+    def _flush(self) -> None:
+        columns = zip(zip(*self._batch, strict=True), SCHEMA, strict=True)
+        self._writer.write(pa.record_batch([pa.array(values, field.type) for values, field in columns], SCHEMA))
+        self._batch = []
 
 
-def read_rows(path: Path) -> Iterator[ParsedRow]:
-    """Read parsed rows."""
-    with pq.ParquetFile(path) as file:
-        for batch in file.iter_batches(BATCH_ROWS, use_threads=False):
-            columns = (batch.column(name).to_pylist() for name in SCHEMA.names)
-            yield from map(ParsedRow._make, zip(*columns, strict=True))
+def read_rows(path: Path) -> Iterator[pa.RecordBatch]:
+    """Read parsed rows, as SCHEMA, in batches."""
+    with pa.ipc.open_file(str(path)) as file:
+        yield from map(file.get_batch, range(file.num_record_batches))
+
+
+def to_reviews(batch: pa.RecordBatch, numbers: np.ndarray, chosen: np.ndarray) -> pa.Table:
+    """Return the chosen rows of a batch as reviews.
+
+    numbers: int64 [rows], the number of each row. chosen: bool [rows].
+    """
+    columns = {name: batch.column(name) for name in ("text", "slices", *TRUE_PROBABILITIES)}
+    columns |= {"row": pa.array(numbers), "rating": batch.column("stars")}
+    table = pa.table([columns[name] for name in review_parquet.SCHEMA.names], review_parquet.SCHEMA)
+    return table.filter(pa.array(chosen))

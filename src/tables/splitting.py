@@ -1,13 +1,12 @@
 """Assign reviews to splits by the hash of their texts, and resolve duplicates over all files of a table."""
 
 from array import array
-from collections.abc import Iterable, Iterator
 from hashlib import blake2b
 from typing import NamedTuple
 
 import numpy as np
 
-from src.core.schema import SPLITS, STARS, letters_and_digits, text_digest
+from src.core.schema import SPLITS, STARS, letters_and_digits, normalised_text
 from src.tables.row_parser import ParsedRow
 
 DUPLICATE_REASON = "duplicate of an earlier row"
@@ -17,22 +16,6 @@ USABLE = np.dtype([("text", "u8", 2), ("key", "u8"), ("row", "i8"), ("rating", "
 file, its rating, and the index of its split in SPLITS."""
 DUPLICATE, OTHER_SPLIT, UNUSABLE = -1, -2, -5
 """Row statuses below 0. OTHER_SPLIT - i is the status of a row whose text is already in the split SPLITS[i]."""
-
-
-class UsedReview(NamedTuple):
-    """A row that is used.
-
-    duplicate_texts: the number of used rows before it with the same text, all with other ratings. true_probabilities:
-    the true P(stars | text), None if the table does not have it. slices: the cells of the slice columns.
-    """
-
-    number: int
-    text: str
-    rating: int
-    split: str
-    true_probabilities: tuple[float, ...] | None
-    duplicate_texts: int
-    slices: tuple[str | None, ...]
 
 
 class RejectedRow(NamedTuple):
@@ -69,8 +52,9 @@ class UsableRows:
     def add(self, row: ParsedRow) -> None:
         """Count the next row of the file, and keep it if it is usable."""
         if row.problem is None and row.text and row.stars:
-            self._texts += text_digest(row.text)
-            letters = letters_and_digits(row.text).encode()
+            normalised = normalised_text(row.text)
+            self._texts += blake2b(normalised.encode(), digest_size=16).digest()
+            letters = letters_and_digits(normalised).encode()
             key = int.from_bytes(blake2b(letters, key=self._secret, digest_size=8).digest(), "big")
             self._keys.append(key)
             self._indices.append(self.rows)
@@ -152,31 +136,8 @@ def count_leakage(used: np.ndarray) -> int:
     return len(all_keys) - len(np.unique(all_keys))
 
 
-def classify_rows(
-    rows: Iterable[ParsedRow], rows_before: int, row_statuses: np.ndarray, splits: np.ndarray
-) -> Iterator[UsedReview | RejectedRow]:
-    """Yield each row of a file as a used review or a rejected row, in order.
-
-    rows_before: the number of rows in the files before this one. row_statuses: int8 [rows], UNUSABLE or the result of
-    resolve_duplicates. splits: int8 [rows], indices in SPLITS.
-    """
-    for number, (row, row_status, split) in enumerate(
-        zip(rows, row_statuses.tolist(), splits.tolist(), strict=True), rows_before + 1
-    ):
-        if row_status >= 0:
-            yield UsedReview(
-                number,
-                str(row.text),
-                int(row.stars or 0),
-                SPLITS[split],
-                row.true_probabilities,
-                row_status,
-                row.slices,
-            )
-        elif row_status == UNUSABLE:
-            yield RejectedRow(number, row.text, row.rating, str(row.problem))
-        elif row_status == DUPLICATE:
-            yield RejectedRow(number, row.text, row.rating, DUPLICATE_REASON)
-        else:
-            reason = f"text is already in the {SPLITS[OTHER_SPLIT - row_status]} split"
-            yield RejectedRow(number, row.text, row.rating, reason)
+def describe_status(row_status: int) -> str:
+    """Return why a usable row with a status below 0 is not used."""
+    if row_status == DUPLICATE:
+        return DUPLICATE_REASON
+    return f"text is already in the {SPLITS[OTHER_SPLIT - row_status]} split"

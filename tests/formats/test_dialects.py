@@ -77,7 +77,7 @@ def test_a_bad_byte_costs_one_character(data: Data) -> None:
     assert table.encoding == "utf-8"
     assert sum("schön" in text for text in texts) == 99
     assert sum("\ufffd" in text for text in texts) == 1
-    assert table.repairs["invalid character"] == 1
+    assert table.findings.repairs["invalid character"] == 1
 
 
 def written(reviews: list[tuple[str, str]], **how: object) -> str:

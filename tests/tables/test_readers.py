@@ -10,8 +10,8 @@ import pandas as pd
 import pytest
 
 from src.core.errors import UserError
-from src.tables.readers import read_table
 from src.formats.sources import file_name, find_files, local_copy
+from src.tables.readers import read_table
 
 REVIEWS = [("good, really", "5"), ('says "no"\nand leaves', "1"), ("schön 😀", "4")]
 
@@ -74,7 +74,8 @@ def test_unreadable_rows_have_a_reason_and_keep_their_numbers(tmp_path, data):
     csv = tmp_path / "a.csv"
     csv.write_text("content,score\ngood,5\nbad,1,extra\n\nfine,4\n", encoding="utf-8")
     rows = list(read_table(csv, data).rows)
-    assert [(row.number, row.problem) for row in rows] == [(1, None), (2, "wrong number of fields"), (3, None)]
+    problem = "wrong number of fields: 3 where the header has 2"
+    assert [(row.number, row.problem) for row in rows] == [(1, None), (2, problem), (3, None)]
     lines = tmp_path / "a.jsonl"
     lines.write_text('{"content": "good", "score": 5}\n{"content": \n[1]\n', encoding="utf-8")
     assert [row.problem for row in read_table(lines, data).rows] == [None, "not a JSON object", "not a JSON object"]
@@ -93,7 +94,7 @@ def test_a_missing_column_is_named_with_the_nearest_one(tmp_path, data):
     [
         ("a.csv", b"", "empty"),
         ("a.csv", b"content,score,content\n", "2 columns are called content"),
-        ("a.xlsx", b"", r"unknown kind of file .*data\.format"),
+        ("a.log", b"", r"unknown kind of file .*data\.format"),
         ("a.parquet", b"no parquet", "cannot be read"),
         ("a.csv.gz", b"not gzip", "cannot be read"),
         ("a.csv.gz", gzip.compress(write_csv().encode() * 100)[:-9], "cannot be read"),
@@ -131,7 +132,7 @@ def test_a_row_quoted_as_a_whole_is_split_into_its_fields(tmp_path, data):
     path.write_text('content,score,id;;\n"""good, really"",5,1";;\nbad,1,2;;\n', encoding="utf-8")
     table = read_table(path, data)
     assert [(row.text, row.rating) for row in table.rows] == [("good, really", "5"), ("bad", "1")]
-    assert table.repairs == {"row in quotes as a whole": 1}
+    assert table.findings.repairs == {"row in quotes as a whole": 1}
 
 
 @pytest.mark.parametrize(("start", "encoding"), [(codecs.BOM_UTF8, "utf-8-sig"), (b"", "cp1252")])
