@@ -16,6 +16,9 @@ csv.field_size_limit(2**31 - 1)
 
 MAX_LINES = 1000
 """Lines of a record after which its quote counts as never closed."""
+RETURN = re.compile(r"\r(?!\n)")
+STAND_IN = "\ufdd0"
+"""What stands for a carriage return while a line is parsed: no character, and never part of a text."""
 NUMBER = re.compile(r"\s*[-+]?[\d★☆]")
 
 
@@ -25,7 +28,8 @@ class Dialect(NamedTuple):
     quoting: whether `quote` around a field belongs to the format and not to the text. escapes: whether a backslash
     takes a quote, separator, line end or backslash after it literally. skip_spaces: whether spaces after a separator
     belong to the format. skip_lines: lines above the header, or above the first row if there is no header. padding: a
-    character that a spreadsheet left in runs at the end of lines. numbers: places of columns that hold numbers.
+    character that a spreadsheet left in runs at the end of lines. returns: whether a carriage return alone is part of
+    the text, since lines end with a line feed. numbers: places of columns that hold numbers.
     """
 
     separator: str
@@ -35,10 +39,13 @@ class Dialect(NamedTuple):
     skip_spaces: bool = False
     skip_lines: int = 0
     padding: str = ""
+    returns: bool = False
     numbers: tuple[int, ...] = ()
 
     def reader(self, lines: Iterable[str]) -> Any:
         """Return a csv.reader that raises csv.Error where a quoted field does not end as it must."""
+        if self.returns:  # csv.reader would end the record
+            lines = map(lambda line: RETURN.sub(STAND_IN, line), lines)  # noqa: C417
         if self.padding:
             ending = re.compile(rf"{re.escape(self.padding)}+(?=[\r\n]*$)")
             lines = map(lambda line: ending.sub("", line), lines)  # noqa: C417, a generator would end with an error
@@ -58,7 +65,7 @@ class Dialect(NamedTuple):
 
     def literal(self, line: str) -> list[str]:
         """Return the fields of a line whose quotes belong to the text."""
-        line = line.rstrip("\r\n")
+        line = line.removesuffix("\n").removesuffix("\r")
         return (line.rstrip(self.padding) if self.padding else line).split(self.separator)
 
 
@@ -78,8 +85,8 @@ class OpenQuote(csv.Error):
 class _Lines:
     """Feeds lines to a csv.reader, remembers those of the current record, and takes lines back."""
 
-    def __init__(self, lines: Iterator[str], number: int) -> None:
-        self._lines = lines
+    def __init__(self, lines: Iterator[str], number: int, returns: bool) -> None:
+        self._lines, self._returns = lines, returns
         self._returned: deque[str] = deque()
         self.record: list[str] = []
         self.number = number
@@ -89,6 +96,8 @@ class _Lines:
 
     def __next__(self) -> str:
         line = self._returned.popleft() if self._returned else next(self._lines)
+        while self._returns and line.endswith("\r"):
+            line += next(self._lines, "\n")
         self.number += 1
         self.record.append(line)
         if len(self.record) > MAX_LINES:
@@ -103,7 +112,7 @@ class _Lines:
 
 def records(file: IO[str], dialect: Dialect) -> Iterator[Record]:
     """Read the records of a file, the header included; blank lines are left out."""
-    lines = _Lines(islice(file, dialect.skip_lines, None), dialect.skip_lines)
+    lines = _Lines(islice(file, dialect.skip_lines, None), dialect.skip_lines, dialect.returns)
     reader = dialect.reader(lines)
     while True:
         lines.record = []
@@ -121,6 +130,8 @@ def records(file: IO[str], dialect: Dialect) -> Iterator[Record]:
             lines.take_back(lines.record[1:])
             lines.record = lines.record[:1]
             fields = dialect.literal(lines.record[0])
+        elif dialect.returns:
+            fields = [field.replace(STAND_IN, "\r") for field in fields]
         if fields:
             yield Record(fields, line, lines.record, conflict)
 

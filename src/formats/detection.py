@@ -5,6 +5,7 @@ import re
 import unicodedata
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
+from itertools import pairwise
 from typing import IO, NamedTuple
 
 from charset_normalizer import from_bytes
@@ -33,6 +34,14 @@ GOOD_FOR_BAD = 4
 """Characters beyond ASCII that must be right for each that is not, for a file to count as UTF-8."""
 MARGIN = 0.08
 """Lead of the best encoding below which it is not taken."""
+LATIN = ("cp1252", "cp1250", "iso8859_2", "cp1254")
+MOST_ACCENTS = 0.5
+"""Share of letters beyond ASCII in words that have any above which a text is not in a Latin encoding."""
+ENOUGH_LETTERS = 20
+"""Letters beyond ASCII, in different words, below which only a Latin encoding is taken."""
+FEWER_LETTERS = 8
+MUCH_KANA = 0.3
+"""The same for a text with a larger share of kana than this."""
 FEW = 0.03
 """Share of letters beyond ASCII below which cp1252, the most common encoding of English, needs no lead."""
 SHOWN = 40
@@ -113,29 +122,44 @@ def _evidence(file: IO[bytes]) -> Iterator[bytes]:
 
 def _by_letters(raw: bytes, option: str) -> str:
     found = from_bytes(raw, cp_isolation=list(CANDIDATES), threshold=0.4, enable_fallback=False)
-    scores = {}
+    scores, texts = {}, {}
     for match in found:
         same = {match.encoding, *match.could_be_from_charset}
         encoding = next((candidate for candidate in CANDIDATES if candidate in same), match.encoding)
         text = raw.decode(encoding, "replace")
         scores[encoding] = match.coherence - 2 * match.chaos + _kana(text) - _mixed_words(text)
+        texts[encoding] = text
     if not scores:
         raise UserError(f"not UTF-8, and no other encoding fits; save it as UTF-8, or set {option}")
     best, *others = sorted(scores, key=lambda encoding: -scores[encoding])
     close = [other for other in others if scores[best] - scores[other] < MARGIN]
-    if not close:
-        return best
-    if "cp1252" in (best, *close) and len(raw.translate(None, ASCII)) < FEW * len(raw):
-        return "cp1252"
-    shown = " or ".join(_excerpts(raw, best, close[0]))
+    if scores[best] >= 0 and _has_evidence(texts[best], latin=best in LATIN):
+        if not close:
+            return best
+        if "cp1252" in (best, *close) and len(raw.translate(None, ASCII)) < FEW * len(raw):
+            return "cp1252"
+    shown = " or ".join(_excerpts(raw, best, *(others or [each for each in LATIN if each != best])[:1]))
     raise UserError(f"not UTF-8; it may be {shown}; set {option} to the one that looks right")
 
 
+def _has_evidence(text: str, latin: bool) -> bool:
+    """Tell whether a text has enough letters beyond ASCII; in a Latin encoding, letters among them that are ASCII."""
+    words = {word for word in re.findall(r"[^\W\d_]+", text) if not word.isascii()}
+    letters = sum(len(word) for word in words)
+    accents = sum(not letter.isascii() for word in words for letter in word)
+    if latin:
+        return accents <= MOST_ACCENTS * letters
+    return accents >= (FEWER_LETTERS if _kana(text) > MUCH_KANA else ENOUGH_LETTERS)
+
+
 def _mixed_words(text: str) -> float:
-    """The share of the words beyond ASCII that mix letters of several scripts, as no language does."""
+    """The share of words beyond ASCII that mix scripts, or have a capital after a small letter: no language does so."""
     words = [word for word in re.findall(r"\S+", text) if not word.isascii()]
-    scripts = [{unicodedata.name(letter, "").partition(" ")[0] for letter in word} & SCRIPTS for word in words]
-    return sum(len(found) > 1 for found in scripts) / max(len(words), 1)
+    mixed = 0
+    for word in words:
+        scripts = {unicodedata.name(letter, "").partition(" ")[0] for letter in word} & SCRIPTS
+        mixed += len(scripts) > 1 or any(a.islower() and b.isupper() for a, b in pairwise(word))
+    return mixed / max(len(words), 1)
 
 
 def _kana(text: str) -> float:

@@ -94,7 +94,8 @@ class Assessment(NamedTuple):
     records: how many there are. bad_lines: lines of records that have another number of fields than the first record,
     and lines whose quotes do not quote. conflicts: how many of the latter there are; first_conflict: the first one's
     number. needed: records that cannot be read without quoting. wrapped: whether quotes stand around the header or most
-    fields of a column. quotes, escapes: whether there are quotes, and backslashes before special characters.
+    fields of a column. quotes, escapes: whether there are quotes, and backslashes before special characters. returns:
+    whether the first record ends with a line feed and another with a carriage return alone.
     """
 
     records: int
@@ -105,6 +106,7 @@ class Assessment(NamedTuple):
     wrapped: bool
     quotes: bool
     escapes: bool
+    returns: bool
     numbers: tuple[int, ...]
 
 
@@ -114,6 +116,9 @@ def find_quoting(open_text: Open, dialect: Dialect, header: bool = True) -> tupl
     The reading of RFC 4180 is tried first, others only where it has bad lines.
     """
     plain = assess(open_text, dialect, header)
+    if plain.returns:
+        dialect = dialect._replace(returns=True)
+        plain = assess(open_text, dialect, header)
     if plain.quotes and not plain.bad_lines and not plain.needed and not plain.wrapped:
         # Quotes around a few fields that need none are part of the text.
         return dialect._replace(quoting=False), plain
@@ -144,7 +149,7 @@ class _Evidence:
         self.dialect = dialect
         self.width = self.records = self.bad_lines = self.conflicts = self.needed = self.learnt = 0
         self.first_conflict: int | None = None
-        self.quotes = self.escapes = self.header_wrapped = False
+        self.quotes = self.escapes = self.header_wrapped = self.line_feeds = self.returns = False
         self.filled: list[int] = []
         self.numbers: list[int] = []
         self.wrapped: list[int] = []
@@ -158,8 +163,11 @@ class _Evidence:
         if quoted or "\\" in lines[0]:
             self.quotes = self.quotes or quoted
             self.escapes = self.escapes or any("\\" in line and self.escape.search(line) for line in lines)
+        if lines[-1][-1:] == "\r":
+            self.returns = self.line_feeds and not self.dialect.returns
         if not self.width:
             self.width = len(fields)
+            self.line_feeds = lines[-1].endswith("\n")
             self.filled, self.numbers, self.wrapped = ([0] * self.width for _ in range(3))
             if header:
                 self.header_wrapped = lines[0].lstrip().startswith(self.dialect.quote)
@@ -213,4 +221,4 @@ class _Evidence:
                 needed += 1
         wrapped = self.header_wrapped or max(self.wrapped, default=0) > 0.5 * self.learnt
         found = self.records, bad, self.conflicts, self.first_conflict, needed
-        return Assessment(*found, wrapped, self.quotes, self.escapes, numbers)
+        return Assessment(*found, wrapped, self.quotes, self.escapes, self.returns, numbers)

@@ -176,6 +176,7 @@ TABLES: dict[str, tuple[str, bytes, dict[str, Any], list[str]]] = {
     **{f"separator {name}": ("a.csv", table(name).encode(), {}, TEXTS) for name in ",;\t|"},
     "separator set": ("a.csv", table("^").encode(), {"separator": "^"}, TEXTS),
     "windows line ends": ("a.csv", table(end="\r\n").encode(), {}, TEXTS),
+    "carriage returns in texts": ("a.csv", plain("{n},{text}\ragain"), {}, [f"{text}\ragain" for text in PLAIN]),
     "old mac line ends": ("a.csv", plain("{n},{text}").replace(b"\n", b"\r"), {}, PLAIN),
     "a sep line": ("a.csv", table(";", above="sep=;\n").encode(), {}, TEXTS),
     "title lines": ("a.csv", table(above="Reviews of May\n\nall countries\n").encode(), {}, TEXTS),
