@@ -93,7 +93,9 @@ class Dialect:
 
     def _read_back(self, text: str) -> str:
         """What the reader makes of a text: it leaves letters for line ends to the cleaning of texts."""
-        return self._cell(text, False) if self.unquoted == "letters" else text
+        for special, letter in LETTERS.items() if self.unquoted == "letters" else ():
+            text = text.replace(special, "\\" + letter)
+        return text
 
     def _joined(self, cells: list[str], more: bool) -> str:
         return (self.separator + " " * self.space).join(cells) + self.separator * more + self.line_end
