@@ -41,6 +41,13 @@ MOST_ACCENTS = 0.5
 """Share of letters beyond ASCII in words that have any above which a text is not in a Latin encoding."""
 ENOUGH_LETTERS = 20
 """Letters beyond ASCII, in different words, below which only a Latin encoding is taken."""
+ALPHABETS = (
+    "äöüß éàèùâêîôûëïüÿçœæ áéíóúüñ àèéìòù ãõçáàâéêíóôú åäöé æøåé äöåšž áðéíóúýþæö éëïóöüá "
+    "ąćęłńóśźż áčďéěíňóřšťúůýž áäčďéíĺľňóôŕšťúýž áéíóöőúüű ăâîșțşţ čćđšž çğıöşüâîû\u0307"
+).split()
+"""The letters beyond ASCII of languages in Latin letters: western, central European, Turkish."""
+OF_ONE_LANGUAGE = 0.95
+"""Share of the letters beyond ASCII that must be of one language where two encodings fit as well."""
 FEWER_LETTERS = 8
 MUCH_KANA = 0.3
 """The same for a text with a larger share of kana than this."""
@@ -136,12 +143,26 @@ def _by_letters(raw: bytes, option: str) -> str:
     best, *others = sorted(scores, key=lambda encoding: -scores[encoding])
     close = [other for other in others if scores[best] - scores[other] < MARGIN]
     if scores[best] >= 0 and _has_evidence(texts[best], latin=best in LATIN):
+        tied = [encoding for encoding in (best, *close) if encoding in LATIN]
         if not close:
             return best
+        if len(tied) > len(close) and (fitting := _by_alphabet({each: texts[each] for each in tied})):
+            return fitting
         if "cp1252" in (best, *close) and len(raw.translate(None, ASCII)) < FEW * len(raw):
             return "cp1252"
     shown = " or ".join(_excerpts(raw, best, *(others or [each for each in LATIN if each != best])[:1]))
     raise UserError(f"not UTF-8; it may be {shown}; set {option} to the one that looks right")
+
+
+def _by_alphabet(texts: dict[str, str]) -> str:
+    """Return the only one of some encodings in which the letters beyond ASCII are those of one language, '' if none."""
+    fitting: dict[str, str] = {}
+    for encoding, text in texts.items():
+        letters = [letter for letter in text.lower() if letter.isalpha() and not letter.isascii()]
+        shares = (sum(letter in alphabet for letter in letters) / max(len(letters), 1) for alphabet in ALPHABETS)
+        if not letters or max(shares) >= OF_ONE_LANGUAGE:
+            fitting.setdefault("".join(letters), encoding)
+    return next(iter(fitting.values())) if len(fitting) == 1 else ""
 
 
 def _has_evidence(text: str, latin: bool) -> bool:
