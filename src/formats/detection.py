@@ -5,7 +5,6 @@ import re
 import unicodedata
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
-from itertools import pairwise
 from typing import IO, NamedTuple
 
 from charset_normalizer import from_bytes
@@ -25,6 +24,9 @@ CANDIDATES = (
 ).split()
 ASCII = bytes(range(128))
 SCRIPTS = {"LATIN", "CYRILLIC", "GREEK", "HEBREW", "ARABIC", "THAI"}
+SIGNS = r"\xa1-\xa9\xab-\xb3\xb5\xb6\xb8\xb9\xbb-\xbf\xd7\xf7\u2020\u2021\u2030\u201a\u201e\u2039\u203a"
+ODD = re.compile(rf"[\x80-\x9f]|[^\W\d_][{SIGNS}]+[^\W\d_]")
+"""A control character, or a sign inside a word: a letter of another encoding."""
 FIRST_BYTES = bytes(range(0xC2, 0xF5))
 """With which the characters beyond ASCII begin in UTF-8."""
 BLOCK = 1 << 20
@@ -134,7 +136,7 @@ def _by_letters(raw: bytes, option: str) -> str:
         same = {match.encoding, *match.could_be_from_charset}
         encoding = next((candidate for candidate in CANDIDATES if candidate in same), match.encoding)
         text = raw.decode(encoding, "replace")
-        scores[encoding] = match.coherence - 2 * match.chaos + _kana(text) - _mixed_words(text)
+        scores[encoding] = match.coherence - 2 * match.chaos + _kana(text) - _odd_words(text)
         texts[encoding] = text
     if not scores:
         raise UserError(f"not UTF-8, and no other encoding fits; save it as UTF-8, or set {option}")
@@ -173,14 +175,18 @@ def _has_evidence(text: str, latin: bool) -> bool:
     return accents >= (FEWER_LETTERS if _kana(text) > MUCH_KANA else ENOUGH_LETTERS)
 
 
-def _mixed_words(text: str) -> float:
-    """The share of words beyond ASCII that mix scripts, or have a capital after a small letter: no language does so."""
+def _odd_words(text: str) -> float:
+    """The share of words beyond ASCII that no language has: with several scripts, or with an ODD place."""
     words = [word for word in re.findall(r"\S+", text) if not word.isascii()]
-    mixed = 0
+    odd = 0
     for word in words:
         scripts = {unicodedata.name(letter, "").partition(" ")[0] for letter in word} & SCRIPTS
-        mixed += len(scripts) > 1 or any(a.islower() and b.isupper() for a, b in pairwise(word))
-    return mixed / max(len(words), 1)
+        odd += len(scripts) > 1 or ODD.search(word) is not None or any(map(_goes_up, word, word[1:]))
+    return odd / max(len(words), 1)
+
+
+def _goes_up(letter: str, following: str) -> bool:
+    return letter.islower() and following.isupper()
 
 
 def _kana(text: str) -> float:
