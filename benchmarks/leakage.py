@@ -1,40 +1,43 @@
-"""Score the model on the test reviews that nearly equal a train review, and on the rest.
+"""Score the model on the test reviews that nearly equal another review, by where that review is, and on the rest.
 
 dvc repro evaluate && python -m benchmarks.leakage
 """
 
-from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from src.core.schema import PROBABILITIES, TRUE_PROBABILITIES, letters_and_digits, normalised_text
+from src.core.schema import PROBABILITIES, SPLITS, TRUE_PROBABILITIES, letters_and_digits, normalised_text
 
 PREDICTIONS = Path("data/evaluate/predictions.parquet")
 
 
 def main() -> None:
-    texts = {split: pd.read_parquet(f"data/prepare/{split}.parquet").text for split in ("train", "test")}
-    cleaned = {split: pd.read_parquet(f"data/clean/{split}.parquet").text for split in ("train", "test")}
-    letters = {split: texts[split].map(normalised_text).map(letters_and_digits) for split in texts}
-    leaked = {
-        "same letters and digits": is_known(letters["test"], letters["train"]),
-        "same cleaned text": is_known(cleaned["test"], cleaned["train"]),
+    letters = {
+        split: texts.map(normalised_text).map(letters_and_digits) for split, texts in read_texts("prepare").items()
     }
-    leaked["neither"] = ~(leaked["same letters and digits"] | leaked["same cleaned text"])
-    leaked["all"] = np.ones(len(texts["test"]), bool)
+    cleaned = read_texts("clean")
+    leaked = letters["test"].isin(letters["train"])
+    held_out = pd.concat([letters["valid"], letters["test"]])
+    groups = {
+        "the letters and digits of a train review": leaked,
+        "those of another valid or test review only": letters["test"].isin(held_out[held_out.duplicated()]) & ~leaked,
+        "the cleaned text of a train review": cleaned["test"].isin(cleaned["train"]),
+    }
+    groups["none of these"] = ~pd.DataFrame(groups).any(axis=1)
+    groups["all"] = leaked | True
     reviews = scored_reviews()
-    print("| test reviews with a train review of the | reviews | " + " | ".join(reviews) + " |")
+    print("| test reviews with | reviews | " + " | ".join(reviews) + " |")
     print("|---" * (len(reviews.columns) + 2) + "|")
-    for name, chosen in leaked.items():
-        cells = [f"{mean:.3f}" for mean in reviews[chosen].mean()] if chosen.any() else [""] * len(reviews.columns)
+    for name, chosen in groups.items():
+        cells = [f"{mean:.3f}" if chosen.any() else "" for mean in reviews[chosen.to_numpy()].mean()]
         print(f"| {name} | {chosen.sum():,} | " + " | ".join(cells) + " |")
 
 
-def is_known(test: pd.Series, train: Iterable[str]) -> np.ndarray:
-    """Return which test texts are also train texts: bool [test reviews]."""
-    return test.isin(set(train)).to_numpy()
+def read_texts(stage: str) -> dict[str, pd.Series]:
+    """Return the texts of each split as a stage wrote them."""
+    return {split: pd.read_parquet(f"data/{stage}/{split}.parquet").text for split in SPLITS}
 
 
 def scored_reviews() -> pd.DataFrame:
