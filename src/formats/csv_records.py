@@ -10,7 +10,7 @@ import re
 from collections import Counter, deque
 from collections.abc import Iterable, Iterator
 from itertools import islice
-from typing import IO, Any, NamedTuple
+from typing import Any, NamedTuple
 
 csv.field_size_limit(2**31 - 1)
 
@@ -110,7 +110,7 @@ class _Lines:
         self.number -= len(lines)
 
 
-def records(file: IO[str], dialect: Dialect) -> Iterator[Record]:
+def records(file: Iterable[str], dialect: Dialect) -> Iterator[Record]:
     """Read the records of a file, the header included; blank lines are left out."""
     lines = _Lines(islice(file, dialect.skip_lines, None), dialect.skip_lines, dialect.returns)
     reader = dialect.reader(lines)

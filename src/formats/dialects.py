@@ -60,9 +60,10 @@ def find_dialect(open_text: Open, wanted: Collection[str], separator: str, quoti
 def find_header(lines: Iterable[str], wanted: Collection[str], separators: Collection[str] = SEPARATORS) -> Dialect:
     """Find the separator, and the line from which on the header holds the `wanted` columns.
 
-    Where no line holds them, or none are wanted, the separator is the one under which most of the first lines have the
-    same number of fields.
+    Where no line holds them, or none are wanted, the separator is the one under which the largest share of the first
+    records has the same number of fields.
     """
+    lines = iter(lines)
     first = list(islice(lines, HEADER_LINES))
     if first and (told := SEPARATOR_LINE.match(first[0])):
         return Dialect(told[1], skip_lines=1)
@@ -73,6 +74,7 @@ def find_header(lines: Iterable[str], wanted: Collection[str], separators: Colle
             found = [name.rstrip("".join(SEPARATORS)) for name in first_record(first[skipped:], dialect)]
             if names <= set(map(visible, found)):
                 return _with_ends(dialect, first[skipped])
+    first += islice(lines, PROFILE_ROWS)
     return max((Dialect(separator) for separator in separators), key=lambda dialect: _regularity(first, dialect))
 
 
@@ -85,10 +87,10 @@ def _with_ends(dialect: Dialect, header: str) -> Dialect:
     return dialect._replace(skip_spaces=spaces, padding=padding)
 
 
-def _regularity(lines: list[str], dialect: Dialect) -> tuple[int, int]:
-    """How many of some lines have the same number of fields, and that number; a single field counts nothing."""
-    widths = Counter(len(first_record([line], dialect)) for line in lines)
-    return max(((count, width) for width, count in widths.items() if width > 1), default=(0, 0))
+def _regularity(lines: list[str], dialect: Dialect) -> tuple[float, int]:
+    """The largest share of some records with as many fields, and how many; a single field counts nothing."""
+    widths = Counter(len(record.fields) for record in records(iter(lines), dialect))
+    return max(((count / widths.total(), width) for width, count in widths.items() if width > 1), default=(0.0, 0))
 
 
 class Assessment(NamedTuple):

@@ -106,7 +106,9 @@ DIALECTS = {
     "trailing_titles_spaces": Dialect(trailing="rows", space=True, above=("Reviews of an app", "")),
     "headerless_blank_lines": Dialect(";", header=False, blank_lines=True),
 }
-ENCODINGS = "utf-8 utf-8-sig utf-16 utf-16-le utf-16-be utf-32 gb18030 cp1252 cp1250 shift_jis".split()
+ENCODINGS = "utf-8 utf-8-sig utf-16 utf-16-le utf-16-be utf-32 gb18030 cp1252 cp1250 cp932".split()
+UNTOLD = "cp1250"
+"""In English and German it differs from cp1252 in too few letters to be told from it."""
 ALL = [(dialect, encoding) for dialect in DIALECTS for encoding in ENCODINGS]
 SAMPLE = list(zip(DIALECTS, ENCODINGS, strict=True))
 SAMPLES = {"canva": SAMPLE, "productivity15": SAMPLE[3:5], "yelp10k": SAMPLE[5:6], "marc_de": SAMPLE[7:8]}
@@ -153,7 +155,7 @@ def test_a_rewritten_table_has_the_same_reviews(tmp_path: Path, name: str, diale
     expected = first_of_each(writer(reviews_of(name), path))
     refusal, found = "", None
     try:
-        found = prepare_rewritten(path, **writer.settings())
+        found = prepare_rewritten(path, **writer.settings(), encoding=encoding if encoding == UNTOLD else "auto")
     except UserError as error:
         refusal = str(error)
     if found is None:
