@@ -6,6 +6,7 @@ Source: RFC 4180, https://www.rfc-editor.org/rfc/rfc4180, section 2.
 """
 
 import csv
+import io
 import re
 from collections import Counter, deque
 from collections.abc import Iterable, Iterator
@@ -176,7 +177,7 @@ def first_record(lines: list[str], dialect: Dialect) -> list[str]:
 def _only_record(text: str, dialect: Dialect) -> list[str]:
     """Return the fields of the one record that a text holds; none if it holds more, or its quotes do not quote."""
     try:
-        found = list(dialect.reader(text.splitlines(keepends=True)))
+        found = list(dialect.reader(io.StringIO(text, newline="")))
     except csv.Error:
         return []
     return found[0] if len(found) == 1 else []

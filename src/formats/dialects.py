@@ -35,6 +35,11 @@ def visible(name: str) -> str:
     return INVISIBLE.sub(" ", name).strip()
 
 
+def is_blank_or_separator(line: str) -> bool:
+    """Return whether a line above the header has nothing to read."""
+    return not line.strip() or SEPARATOR_LINE.match(line) is not None
+
+
 def find_dialect(open_text: Open, wanted: Collection[str], separator: str, quoting: str, header: bool) -> Dialect:
     """Find how a file with the `wanted` columns is written.
 
@@ -124,8 +129,7 @@ def find_quoting(open_text: Open, dialect: Dialect, header: bool = True) -> tupl
     """
     plain = assess(open_text, dialect, header)
     if plain.returns:
-        dialect = dialect._replace(returns=True)
-        plain = assess(open_text, dialect, header)
+        return find_quoting(open_text, dialect._replace(returns=True), header)
     # Quotes around a few fields that need none are part of the text.
     literal = plain.quotes and not plain.bad_lines and not plain.needed and not plain.wrapped
     first = dialect._replace(quoting=False) if literal else dialect._replace(numbers=plain.numbers)
@@ -136,6 +140,8 @@ def find_quoting(open_text: Open, dialect: Dialect, header: bool = True) -> tupl
     order = [*escaped, first, *others] if plain.database else [first, *others, *escaped_last]
     tried = {each: plain if each == first else assess(open_text, each, header) for each in order}
     best = min(tried, key=lambda each: tried[each].bad_lines)
+    if tried[best].returns:
+        return find_quoting(open_text, dialect._replace(returns=True), header)
     return best, tried[best]
 
 
