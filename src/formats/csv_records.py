@@ -6,11 +6,12 @@ Source: RFC 4180, https://www.rfc-editor.org/rfc/rfc4180, section 2.
 """
 
 import csv
+import io
 import re
 from collections import Counter, deque
 from collections.abc import Iterable, Iterator
 from itertools import islice
-from typing import IO, Any, NamedTuple
+from typing import Any, NamedTuple
 
 csv.field_size_limit(2**31 - 1)
 
@@ -110,7 +111,7 @@ class _Lines:
         self.number -= len(lines)
 
 
-def records(file: IO[str], dialect: Dialect) -> Iterator[Record]:
+def records(file: Iterable[str], dialect: Dialect) -> Iterator[Record]:
     """Read the records of a file, the header included; blank lines are left out."""
     lines = _Lines(islice(file, dialect.skip_lines, None), dialect.skip_lines, dialect.returns)
     reader = dialect.reader(lines)
@@ -176,7 +177,7 @@ def first_record(lines: list[str], dialect: Dialect) -> list[str]:
 def _only_record(text: str, dialect: Dialect) -> list[str]:
     """Return the fields of the one record that a text holds; none if it holds more, or its quotes do not quote."""
     try:
-        found = list(dialect.reader(text.splitlines(keepends=True)))
+        found = list(dialect.reader(io.StringIO(text, newline="")))
     except csv.Error:
         return []
     return found[0] if len(found) == 1 else []

@@ -65,10 +65,10 @@ OpenBytes = Callable[[], AbstractContextManager[IO[bytes]]]
 
 
 class Encoding(NamedTuple):
-    """An encoding, and how many characters of the file it cannot read: each becomes U+FFFD."""
+    """An encoding, and how many characters of the file it cannot read: each becomes U+FFFD. None: not counted yet."""
 
     name: str
-    bad_characters: int = 0
+    bad_characters: int | None = None
 
 
 def find_encoding(open_bytes: OpenBytes, option: str) -> Encoding:

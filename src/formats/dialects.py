@@ -35,6 +35,11 @@ def visible(name: str) -> str:
     return INVISIBLE.sub(" ", name).strip()
 
 
+def is_blank_or_separator(line: str) -> bool:
+    """Return whether a line above the header has nothing to read."""
+    return not line.strip() or SEPARATOR_LINE.match(line) is not None
+
+
 def find_dialect(open_text: Open, wanted: Collection[str], separator: str, quoting: str, header: bool) -> Dialect:
     """Find how a file with the `wanted` columns is written.
 
@@ -60,9 +65,10 @@ def find_dialect(open_text: Open, wanted: Collection[str], separator: str, quoti
 def find_header(lines: Iterable[str], wanted: Collection[str], separators: Collection[str] = SEPARATORS) -> Dialect:
     """Find the separator, and the line from which on the header holds the `wanted` columns.
 
-    Where no line holds them, or none are wanted, the separator is the one under which most of the first lines have the
-    same number of fields.
+    Where no line holds them, or none are wanted, the separator is the one under which the largest share of the first
+    records has the same number of fields.
     """
+    lines = iter(lines)
     first = list(islice(lines, HEADER_LINES))
     if first and (told := SEPARATOR_LINE.match(first[0])):
         return Dialect(told[1], skip_lines=1)
@@ -73,6 +79,7 @@ def find_header(lines: Iterable[str], wanted: Collection[str], separators: Colle
             found = [name.rstrip("".join(SEPARATORS)) for name in first_record(first[skipped:], dialect)]
             if names <= set(map(visible, found)):
                 return _with_ends(dialect, first[skipped])
+    first += islice(lines, PROFILE_ROWS)
     return max((Dialect(separator) for separator in separators), key=lambda dialect: _regularity(first, dialect))
 
 
@@ -85,10 +92,10 @@ def _with_ends(dialect: Dialect, header: str) -> Dialect:
     return dialect._replace(skip_spaces=spaces, padding=padding)
 
 
-def _regularity(lines: list[str], dialect: Dialect) -> tuple[int, int]:
-    """How many of some lines have the same number of fields, and that number; a single field counts nothing."""
-    widths = Counter(len(first_record([line], dialect)) for line in lines)
-    return max(((count, width) for width, count in widths.items() if width > 1), default=(0, 0))
+def _regularity(lines: list[str], dialect: Dialect) -> tuple[float, int]:
+    """The largest share of some records with as many fields, and how many; a single field counts nothing."""
+    widths = Counter(len(record.fields) for record in records(iter(lines), dialect))
+    return max(((count / widths.total(), width) for width, count in widths.items() if width > 1), default=(0.0, 0))
 
 
 class Assessment(NamedTuple):
@@ -122,8 +129,7 @@ def find_quoting(open_text: Open, dialect: Dialect, header: bool = True) -> tupl
     """
     plain = assess(open_text, dialect, header)
     if plain.returns:
-        dialect = dialect._replace(returns=True)
-        plain = assess(open_text, dialect, header)
+        return find_quoting(open_text, dialect._replace(returns=True), header)
     # Quotes around a few fields that need none are part of the text.
     literal = plain.quotes and not plain.bad_lines and not plain.needed and not plain.wrapped
     first = dialect._replace(quoting=False) if literal else dialect._replace(numbers=plain.numbers)
@@ -134,6 +140,8 @@ def find_quoting(open_text: Open, dialect: Dialect, header: bool = True) -> tupl
     order = [*escaped, first, *others] if plain.database else [first, *others, *escaped_last]
     tried = {each: plain if each == first else assess(open_text, each, header) for each in order}
     best = min(tried, key=lambda each: tried[each].bad_lines)
+    if tried[best].returns:
+        return find_quoting(open_text, dialect._replace(returns=True), header)
     return best, tried[best]
 
 

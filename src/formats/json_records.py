@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from typing import IO, Any
 
@@ -18,8 +18,6 @@ NEAR_END = 64
 """Characters before the end of what was read within which an error may come from what is still to be read."""
 DEPTH = 4
 """Objects inside objects in which lists of records are looked for."""
-LOOKED_AT = 20
-"""Objects of a list that are looked at to find the wanted columns."""
 
 
 def lookup(record: Any, name: str) -> Any:
@@ -55,7 +53,8 @@ def field_names(record: Any, depth: int = DEPTH) -> list[str]:
 def json_records(open_text: Open, wanted: Sequence[str]) -> Iterator[tuple[str, dict[str, Any] | None]]:
     """Yield each record, in order, with its JSON text; None if it is not an object.
 
-    An object without the `wanted` fields that holds lists of objects with them stands for those objects.
+    An object without the `wanted` fields that holds lists of objects with them, also empty ones, stands for those
+    objects.
 
     Raises:
         UserError: the file is not one value a line, and a value is not valid JSON.
@@ -64,7 +63,7 @@ def json_records(open_text: Open, wanted: Sequence[str]) -> Iterator[tuple[str, 
         one_a_line = _has_one_a_line(file)
     with open_text() as file:
         for text, value in _lines(file) if one_a_line else ((None, value) for value in _Values(file).read()):
-            inner = list(_inner_records(value, wanted, DEPTH)) if isinstance(value, dict) else []
+            inner = _page(value, wanted) if isinstance(value, dict) else []
             if inner:
                 yield from ((json.dumps(record, ensure_ascii=False), record) for record in inner)
             else:
@@ -164,16 +163,32 @@ class _Values:
         return bool(block)
 
 
-def _inner_records(value: dict[str, Any], wanted: Sequence[str], depth: int) -> Iterator[Any]:
-    """Yield the items of all lists inside an object whose objects have the wanted fields."""
-    if not wanted or all(lookup(value, name) is not None for name in wanted):
-        return
+def _page(value: dict[str, Any], wanted: Sequence[str]) -> list[Any]:
+    """Return the records inside an object that is none itself.
+
+    The records of a page may all lack a field; then the page itself has none of the wanted ones.
+    """
+    present = [_has(value, name) for name in wanted]
+    if all(present):
+        return []
+    return list(_inner_records(value, wanted, DEPTH, all)) or (
+        [] if any(present) else list(_inner_records(value, wanted, DEPTH, any))
+    )
+
+
+def _inner_records(
+    value: dict[str, Any], wanted: Sequence[str], depth: int, enough: Callable[[Iterable[bool]], bool]
+) -> Iterator[Any]:
+    """Yield the items of all lists inside an object in which an object has enough of the wanted fields."""
     for inner in value.values():
         if isinstance(inner, dict) and depth:
-            yield from _inner_records(inner, wanted, depth - 1)
-        elif isinstance(inner, list) and any(_has_all(item, wanted) for item in inner[:LOOKED_AT]):
+            yield from _inner_records(inner, wanted, depth - 1, enough)
+        elif isinstance(inner, list) and any(enough(_has(item, name) for name in wanted) for item in inner):
             yield from inner
 
 
-def _has_all(item: Any, wanted: Sequence[str]) -> bool:
-    return isinstance(item, dict) and all(lookup(item, name) is not None for name in wanted)
+def _has(record: Any, name: str) -> bool:
+    """Tell whether a record has a field, be it empty."""
+    above, _, last = name.rpartition(".")
+    within = lookup(record, above) if above else record
+    return (isinstance(within, dict) and last in within) or lookup(record, name) is not None

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from datetime import date, datetime
 from difflib import get_close_matches
 from functools import partial
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -14,7 +15,7 @@ from src.core.errors import UserError, excerpt
 from src.formats.archives import COMPRESSED
 from src.formats.csv_records import fit, records
 from src.formats.detection import Encoding, find_encoding
-from src.formats.dialects import HEADER_LINES, find_dialect, visible
+from src.formats.dialects import HEADER_LINES, find_dialect, is_blank_or_separator, visible
 from src.formats.file_kinds import UNREAD_SUFFIXES, describe_binary
 from src.formats.sources import open_bytes, open_text, table_name
 
@@ -38,6 +39,8 @@ FORMATS = {
     ".ods": "excel",
 }
 WRONG_FIELDS = "wrong number of fields"
+BLOCK = 1 << 20
+ABOVE = "line above the header"
 LONGEST_NAME = 60
 """Characters above which the name of a column looks like a review."""
 
@@ -69,6 +72,11 @@ class Findings:
         self.multiline = 0
         self.longest = (0, 0)
 
+    def add_above(self, lines: int) -> None:
+        """Count lines above the header, which are not read as rows."""
+        if lines:
+            self.repairs[ABOVE] += lines
+
     def add_lines(self, lines: int, row: int) -> None:
         """Count a row of several lines."""
         self.multiline += 1
@@ -96,9 +104,14 @@ def encoding_of(path: Path, file_format: FileFormat) -> Encoding:
     with open_bytes(path) as file:
         if kind := describe_binary(file.read(4096)):
             raise UserError(f"cannot be read: it is {kind}")
-    if file_format.encoding != "auto":
-        return Encoding(file_format.encoding)
-    return find_encoding(partial(open_bytes, path), f"{file_format.prefix}encoding")
+    found = Encoding(file_format.encoding)
+    if file_format.encoding == "auto":
+        found = find_encoding(partial(open_bytes, path), f"{file_format.prefix}encoding")
+    if found.bad_characters is None:
+        with open_text(path, found.name) as file:
+            bad_characters = sum(block.count("\ufffd") for block in iter(partial(file.read, BLOCK), ""))
+        found = found._replace(bad_characters=bad_characters)
+    return found
 
 
 class CsvFile:
@@ -128,6 +141,9 @@ class CsvFile:
         """Yield the fields of each row, and why they are not one for each column, None if they are."""
         width = len(self.names)
         with self._open() as file:
+            above = islice(file, self.dialect.skip_lines)
+            findings.add_above(sum(not is_blank_or_separator(line) for line in above))
+        with self._open() as file:
             found = records(file, self.dialect)
             if self._header:
                 next(found)
@@ -146,15 +162,16 @@ class CsvFile:
 
 
 class Workbook:
-    """A sheet of a spreadsheet: its column names and its rows. Memory holds the whole sheet."""
+    """The sheets of a spreadsheet with the same columns: their names and rows. Memory holds all sheets."""
 
     separator = ","
 
     def __init__(self, path: Path, wanted: Sequence[str], file_format: FileFormat) -> None:
-        """Read the first sheet whose header, among title lines or not, holds the `wanted` columns.
+        """Read the sheets whose header, below title lines or not, holds the `wanted` columns.
 
         Raises:
-            UserError: the package that reads spreadsheets is missing, or there is no row.
+            UserError: the package that reads spreadsheets is missing, there is no row, or such sheets have different
+                columns.
         """
         try:
             from python_calamine import CalamineWorkbook
@@ -167,21 +184,38 @@ class Workbook:
         sheets = [sheet for sheet in sheets if sheet]
         if not sheets:
             raise UserError("the file is empty")
-        if not file_format.header:
-            self.names, self._rows = numbers(len(sheets[0][0])), sheets[0]
-            return
-        for sheet in sheets:
-            for place, row in enumerate(sheet[:HEADER_LINES]):
-                if set(wanted) <= set(names := [visible(str(_cell(name))) for name in row]):
-                    self.names, self._rows = names, sheet[place + 1 :]
-                    return
-        self.names, self._rows = [visible(str(_cell(name))) for name in sheets[0][0]], sheets[0][1:]
+        if file_format.header:
+            found = [(names, sheet, start) for sheet in sheets for names, start in _headers(sheet, wanted)]
+            # Nothing is wanted where a file is only shown.
+            self._parts = (found if wanted else found[:1]) or [(_names(sheets[0][0]), sheets[0], 1)]
+        else:
+            self._parts = [(numbers(len(sheet[0])), sheet, 0) for sheet in sheets]
+        self.names = self._parts[0][0]
+        if any(names != self.names for names, *_ in self._parts):
+            raise UserError("its sheets have different columns; save the sheet with the reviews as a file of its own")
 
     def rows(self, findings: Findings) -> Iterator[tuple[list[Any], str | None]]:
-        """Yield the cells of each row that is not empty; None as CsvFile.rows does."""
-        for row in self._rows:
-            if any(cell != "" for cell in row):
+        """Yield the cells of each row that is not empty, sheet by sheet; None as CsvFile.rows does."""
+        for _, sheet, start in self._parts:
+            findings.add_above(sum(map(_is_filled, sheet[: start - 1])) if start else 0)
+            for row in filter(_is_filled, sheet[start:]):
                 yield list(map(_cell, row)), None
+
+
+def _headers(sheet: list[list[Any]], wanted: Sequence[str]) -> Iterator[tuple[list[str], int]]:
+    """Yield the names in the header of a sheet with the wanted columns, and the number of the row after it."""
+    for place, row in enumerate(sheet[:HEADER_LINES]):
+        if set(wanted) <= set(names := _names(row)):
+            yield names, place + 1
+            return
+
+
+def _names(row: list[Any]) -> list[str]:
+    return [visible(str(_cell(name))) for name in row]
+
+
+def _is_filled(row: list[Any]) -> bool:
+    return any(cell != "" for cell in row)
 
 
 def _cell(value: Any) -> Any:

@@ -90,8 +90,9 @@ def describe_scale(unread: Mapping[str, int], stars: Mapping[int, int]) -> str |
     if len(known) > 1:
         proposed = ", ".join(f"{word}: {star}" for word, star in sorted(known.items()))
         return f"ratings are words ({', '.join(sorted(known))}); set data.rating_map={{{proposed}}}"
-    if numbers and 0 in numbers and found[-1] == 4:
-        return f"ratings run from 0 to 4 ({shown}); set data.rating_scale=[0,4], or data.rating_map"
+    if numbers and 0 in numbers and 0 < found[-1] < 5:
+        scale = f"[0,{found[-1]:g}]"
+        return f"ratings run from 0 to {found[-1]:g} ({shown}); set data.rating_scale={scale}, or data.rating_map"
     if numbers and 5 < found[-1] <= 100 and found[0] >= 0:
         low, high = (0 if 0 in numbers or found[-1] > 10 else 1), (10 if found[-1] <= 10 else 100)
         return f"ratings run from {found[0]:g} to {found[-1]:g} ({shown}); set data.rating_scale=[{low},{high}]"

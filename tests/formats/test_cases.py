@@ -369,7 +369,9 @@ TIMES = [datetime(day.year, day.month, day.day, 12, 30, tzinfo=UTC) for day in D
         ("a.csv", pd.DataFrame({"content": PLAIN, "score": 5, "at": TIMES}).to_csv(index=False).encode()),
         (
             "a.jsonl",
-            pd.DataFrame({"content": PLAIN, "score": 5, "at": TIMES}).to_json(orient="records", lines=True).encode(),
+            pd.DataFrame({"content": PLAIN, "score": 5, "at": TIMES})
+            .to_json(orient="records", lines=True, date_format="epoch")
+            .encode(),
         ),
         (
             "b.json",

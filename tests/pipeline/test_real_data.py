@@ -33,6 +33,7 @@ QUICK: dict[str, dict[str, object]] = {
     "evaluate": {"bootstrap": 100},
 }
 ROWS = {"canva": 1500, "productivity15": 8055, "yelp10k": 10000, "marc_de": 17436}
+NEARLY_EQUAL = {"productivity15": 10, "marc_de": 1}
 
 
 def point_at(project: Project, name: str, **changes: dict[str, object]) -> None:
@@ -54,7 +55,9 @@ def test_a_table_goes_through_by_changing_parameters_alone(tmp_path, name):
     project.run("dvc", "repro")
     data = json.loads((project.path / "metrics/data.json").read_text(encoding="utf-8"))
     assert data["rows"]["read"] == ROWS[name]
-    assert data["rows"]["rejected"] == data["leakage"] == 0
+    # Rows whose letters and digits are already in another split.
+    assert data["rows"]["rejected"] == NEARLY_EQUAL.get(name, 0)
+    assert data["leakage"] == 0
     assert 0 < json.loads((project.path / "metrics/test.json").read_text(encoding="utf-8"))["log_loss"] < 2
 
 
@@ -106,7 +109,9 @@ DIALECTS = {
     "trailing_titles_spaces": Dialect(trailing="rows", space=True, above=("Reviews of an app", "")),
     "headerless_blank_lines": Dialect(";", header=False, blank_lines=True),
 }
-ENCODINGS = "utf-8 utf-8-sig utf-16 utf-16-le utf-16-be utf-32 gb18030 cp1252 cp1250 shift_jis".split()
+ENCODINGS = "utf-8 utf-8-sig utf-16 utf-16-le utf-16-be utf-32 gb18030 cp1252 cp1250 cp932".split()
+UNTOLD = "cp1250"
+"""In English and German it differs from cp1252 in too few letters to be told from it."""
 ALL = [(dialect, encoding) for dialect in DIALECTS for encoding in ENCODINGS]
 SAMPLE = list(zip(DIALECTS, ENCODINGS, strict=True))
 SAMPLES = {"canva": SAMPLE, "productivity15": SAMPLE[3:5], "yelp10k": SAMPLE[5:6], "marc_de": SAMPLE[7:8]}
@@ -153,7 +158,7 @@ def test_a_rewritten_table_has_the_same_reviews(tmp_path: Path, name: str, diale
     expected = first_of_each(writer(reviews_of(name), path))
     refusal, found = "", None
     try:
-        found = prepare_rewritten(path, **writer.settings())
+        found = prepare_rewritten(path, **writer.settings(), encoding=encoding if encoding == UNTOLD else "auto")
     except UserError as error:
         refusal = str(error)
     if found is None:
