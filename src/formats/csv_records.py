@@ -50,7 +50,7 @@ class Dialect(NamedTuple):
             ending = re.compile(rf"{re.escape(self.padding)}+(?=[\r\n]*$)")
             lines = map(lambda line: ending.sub("", line), lines)  # noqa: C417, a generator would end with an error
         if self.escapes:  # csv.reader would drop the backslashes that escape nothing
-            special = re.compile(rf"\\([{re.escape(self.quote + self.separator)}\r\n\\])|\\")
+            special = re.compile(rf"\\([{re.escape(self.quote + self.separator)}\r\n{STAND_IN}\\])|\\")
             lines = map(lambda line: special.sub(lambda found: found[0] if found[1] else r"\\", line), lines)  # noqa: C417
         return csv.reader(
             lines,
@@ -58,7 +58,7 @@ class Dialect(NamedTuple):
             quotechar=self.quote,
             quoting=csv.QUOTE_MINIMAL if self.quoting else csv.QUOTE_NONE,
             escapechar="\\" if self.escapes else None,
-            doublequote=not self.escapes,
+            doublequote=True,  # without it, csv.reader drops a quote that does not end a field
             skipinitialspace=self.skip_spaces,
             strict=True,
         )

@@ -5,7 +5,6 @@ import re
 import unicodedata
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
-from itertools import pairwise
 from typing import IO, NamedTuple
 
 from charset_normalizer import from_bytes
@@ -25,6 +24,9 @@ CANDIDATES = (
 ).split()
 ASCII = bytes(range(128))
 SCRIPTS = {"LATIN", "CYRILLIC", "GREEK", "HEBREW", "ARABIC", "THAI"}
+SIGNS = r"\xa1-\xa9\xab-\xb3\xb5\xb6\xb8\xb9\xbb-\xbf\xd7\xf7\u2020\u2021\u2030\u201a\u201e\u2039\u203a"
+ODD = re.compile(rf"[\x80-\x9f]|[^\W\d_][{SIGNS}]+[^\W\d_]")
+"""A control character, or a sign inside a word: a letter of another encoding."""
 FIRST_BYTES = bytes(range(0xC2, 0xF5))
 """With which the characters beyond ASCII begin in UTF-8."""
 BLOCK = 1 << 20
@@ -39,6 +41,13 @@ MOST_ACCENTS = 0.5
 """Share of letters beyond ASCII in words that have any above which a text is not in a Latin encoding."""
 ENOUGH_LETTERS = 20
 """Letters beyond ASCII, in different words, below which only a Latin encoding is taken."""
+ALPHABETS = (
+    "äöüß éàèùâêîôûëïüÿçœæ áéíóúüñ àèéìòù ãõçáàâéêíóôú åäöé æøåé äöåšž áðéíóúýþæö éëïóöüá "
+    "ąćęłńóśźż áčďéěíňóřšťúůýž áäčďéíĺľňóôŕšťúýž áéíóöőúüű ăâîșțşţ čćđšž çğıöşüâîû\u0307"
+).split()
+"""The letters beyond ASCII of languages in Latin letters: western, central European, Turkish."""
+OF_ONE_LANGUAGE = 0.95
+"""Share of the letters beyond ASCII that must be of one language where two encodings fit as well."""
 FEWER_LETTERS = 8
 MUCH_KANA = 0.3
 """The same for a text with a larger share of kana than this."""
@@ -127,19 +136,33 @@ def _by_letters(raw: bytes, option: str) -> str:
         same = {match.encoding, *match.could_be_from_charset}
         encoding = next((candidate for candidate in CANDIDATES if candidate in same), match.encoding)
         text = raw.decode(encoding, "replace")
-        scores[encoding] = match.coherence - 2 * match.chaos + _kana(text) - _mixed_words(text)
+        scores[encoding] = match.coherence - 2 * match.chaos + _kana(text) - _odd_words(text)
         texts[encoding] = text
     if not scores:
         raise UserError(f"not UTF-8, and no other encoding fits; save it as UTF-8, or set {option}")
     best, *others = sorted(scores, key=lambda encoding: -scores[encoding])
     close = [other for other in others if scores[best] - scores[other] < MARGIN]
     if scores[best] >= 0 and _has_evidence(texts[best], latin=best in LATIN):
+        tied = [encoding for encoding in (best, *close) if encoding in LATIN]
         if not close:
             return best
+        if len(tied) > len(close) and (fitting := _by_alphabet({each: texts[each] for each in tied})):
+            return fitting
         if "cp1252" in (best, *close) and len(raw.translate(None, ASCII)) < FEW * len(raw):
             return "cp1252"
     shown = " or ".join(_excerpts(raw, best, *(others or [each for each in LATIN if each != best])[:1]))
     raise UserError(f"not UTF-8; it may be {shown}; set {option} to the one that looks right")
+
+
+def _by_alphabet(texts: dict[str, str]) -> str:
+    """Return the only one of some encodings in which the letters beyond ASCII are those of one language, '' if none."""
+    fitting: dict[str, str] = {}
+    for encoding, text in texts.items():
+        letters = [letter for letter in text.lower() if letter.isalpha() and not letter.isascii()]
+        shares = (sum(letter in alphabet for letter in letters) / max(len(letters), 1) for alphabet in ALPHABETS)
+        if not letters or max(shares) >= OF_ONE_LANGUAGE:
+            fitting.setdefault("".join(letters), encoding)
+    return next(iter(fitting.values())) if len(fitting) == 1 else ""
 
 
 def _has_evidence(text: str, latin: bool) -> bool:
@@ -152,14 +175,18 @@ def _has_evidence(text: str, latin: bool) -> bool:
     return accents >= (FEWER_LETTERS if _kana(text) > MUCH_KANA else ENOUGH_LETTERS)
 
 
-def _mixed_words(text: str) -> float:
-    """The share of words beyond ASCII that mix scripts, or have a capital after a small letter: no language does so."""
+def _odd_words(text: str) -> float:
+    """The share of words beyond ASCII that no language has: with several scripts, or with an ODD place."""
     words = [word for word in re.findall(r"\S+", text) if not word.isascii()]
-    mixed = 0
+    odd = 0
     for word in words:
         scripts = {unicodedata.name(letter, "").partition(" ")[0] for letter in word} & SCRIPTS
-        mixed += len(scripts) > 1 or any(a.islower() and b.isupper() for a, b in pairwise(word))
-    return mixed / max(len(words), 1)
+        odd += len(scripts) > 1 or ODD.search(word) is not None or any(map(_goes_up, word, word[1:]))
+    return odd / max(len(words), 1)
+
+
+def _goes_up(letter: str, following: str) -> bool:
+    return letter.islower() and following.isupper()
 
 
 def _kana(text: str) -> float:

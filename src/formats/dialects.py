@@ -19,6 +19,9 @@ MOST_CONFLICTS = 0.05
 """Share of the records whose quotes may fail before the file is refused."""
 PROFILE_ROWS = 1000
 """Rows from which is learnt what the columns hold."""
+NULL = r"\N"
+DATABASE_LETTERS = "NnrtbfvZ0"
+"""What databases write after a backslash beside special characters: NULL, line ends, control characters."""
 INVISIBLE = re.compile("[\ufeff\u00ad\u200b-\u200f\u2060\\s]+")
 PADDING = re.compile(r"([,;|\t])\1+$")
 SEPARATOR_LINE = re.compile(r"sep=(.)\s*$")
@@ -94,8 +97,9 @@ class Assessment(NamedTuple):
     records: how many there are. bad_lines: lines of records that have another number of fields than the first record,
     and lines whose quotes do not quote. conflicts: how many of the latter there are; first_conflict: the first one's
     number. needed: records that cannot be read without quoting. wrapped: whether quotes stand around the header or most
-    fields of a column. quotes, escapes: whether there are quotes, and backslashes before special characters. returns:
-    whether the first record ends with a line feed and another with a carriage return alone.
+    fields of a column. quotes, escapes: whether there are quotes, and backslashes before special characters. database:
+    whether there are cells NULL, and no backslash that a database would have escaped. returns: whether the first record
+    ends with a line feed and another with a carriage return alone.
     """
 
     records: int
@@ -106,6 +110,7 @@ class Assessment(NamedTuple):
     wrapped: bool
     quotes: bool
     escapes: bool
+    database: bool
     returns: bool
     numbers: tuple[int, ...]
 
@@ -119,15 +124,15 @@ def find_quoting(open_text: Open, dialect: Dialect, header: bool = True) -> tupl
     if plain.returns:
         dialect = dialect._replace(returns=True)
         plain = assess(open_text, dialect, header)
-    if plain.quotes and not plain.bad_lines and not plain.needed and not plain.wrapped:
-        # Quotes around a few fields that need none are part of the text.
-        return dialect._replace(quoting=False), plain
-    tried = {dialect._replace(numbers=plain.numbers): plain}
-    if plain.bad_lines and (plain.quotes or plain.escapes):
-        others = [dialect._replace(quoting=False)]
-        if plain.escapes:
-            others += [dialect._replace(escapes=True), dialect._replace(quoting=False, escapes=True)]
-        tried |= {other: assess(open_text, other, header) for other in others}
+    # Quotes around a few fields that need none are part of the text.
+    literal = plain.quotes and not plain.bad_lines and not plain.needed and not plain.wrapped
+    first = dialect._replace(quoting=False) if literal else dialect._replace(numbers=plain.numbers)
+    others = [first._replace(quoting=False)] if plain.bad_lines and (plain.quotes or plain.escapes) else []
+    escaped = [each._replace(escapes=True) for each in (first, *others)] if plain.escapes else []
+    # Of readings that fit as well, the first wins.
+    escaped_last = escaped if plain.bad_lines else []
+    order = [*escaped, first, *others] if plain.database else [first, *others, *escaped_last]
+    tried = {each: plain if each == first else assess(open_text, each, header) for each in order}
     best = min(tried, key=lambda each: tried[each].bad_lines)
     return best, tried[best]
 
@@ -150,11 +155,14 @@ class _Evidence:
         self.width = self.records = self.bad_lines = self.conflicts = self.needed = self.learnt = 0
         self.first_conflict: int | None = None
         self.quotes = self.escapes = self.header_wrapped = self.line_feeds = self.returns = False
+        self.nulls = self.unescaped = False
         self.filled: list[int] = []
         self.numbers: list[int] = []
         self.wrapped: list[int] = []
         self.suspicious: list[list[list[str]]] = []
-        self.escape = re.compile(rf"\\[\r\n\\{re.escape(dialect.quote + dialect.separator)}]")
+        special = rf"\r\n\\{re.escape(dialect.quote + dialect.separator)}"
+        self.escape = re.compile(rf"\\[{special}]")
+        self.escaped = re.compile(rf"\\[{special}{DATABASE_LETTERS}]|[^\\]+")
 
     def add(self, record: Record, header: bool) -> None:
         """Count one record."""
@@ -163,6 +171,8 @@ class _Evidence:
         if quoted or "\\" in lines[0]:
             self.quotes = self.quotes or quoted
             self.escapes = self.escapes or any("\\" in line and self.escape.search(line) for line in lines)
+            self.nulls = self.nulls or NULL in fields
+            self.unescaped = self.unescaped or any("\\" in self.escaped.sub("", line) for line in lines)
         if lines[-1][-1:] == "\r":
             self.returns = self.line_feeds and not self.dialect.returns
         if not self.width:
@@ -220,5 +230,6 @@ class _Evidence:
             else:
                 needed += 1
         wrapped = self.header_wrapped or max(self.wrapped, default=0) > 0.5 * self.learnt
+        database = self.nulls and not self.unescaped
         found = self.records, bad, self.conflicts, self.first_conflict, needed
-        return Assessment(*found, wrapped, self.quotes, self.escapes, self.returns, numbers)
+        return Assessment(*found, wrapped, self.quotes, self.escapes, database, self.returns, numbers)

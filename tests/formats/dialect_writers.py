@@ -1,22 +1,22 @@
 """Write one table in the many dialects of "CSV" that exports come in, and say what must be read back from each.
 
-    for name, writer in dialects().items():
-        truth = writer(rows, path)       # rows: (text, rating, third), all strings
-        writer.encoding, writer.separator, writer.quoting, ...
+    for name, dialect in dialects().items():
+        truth = dialect(rows, path)  # rows: (text, rating, another cell), all strings
 
-The truth is the list of rows as they can at best be read back: where a dialect itself loses something (line ends where nothing is
-quoted, characters that the encoding lacks), the truth has lost it too. `certain` is False where the file itself does not say which reading
-is right: there every row must come out right or be accounted for (rejected with its line, or a stop).
+The truth is the list of rows as they can at best be read back: where a dialect itself loses something (line ends where
+nothing is quoted, characters that the encoding lacks), the truth has lost it, too. `certain` is False where the file
+itself does not tell which reading is right: there every row must come out right or be counted as rejected, or the file
+is refused.
 """
 
-import csv
-import io
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 Row = tuple[str, str, str]
 NAMES = ("content", "score", "version")
+LETTERS = {"\t": "t", "\n": "n", "\r": "r"}
+"""Letters that PostgreSQL writes after a backslash, in a file without quotes."""
 
 
 @dataclass(frozen=True)
@@ -28,9 +28,9 @@ class Dialect:
     """all, minimal, nonnumeric (the rating is bare), none."""
     quote: str = '"'
     escape: str = "double"
-    """What stands before a quote inside a field: double (itself), backslash, nothing ("naive": quotes are not escaped at all)."""
+    """What is before a quote inside a field: double (itself), backslash, nothing (quotes are not escaped at all)."""
     unquoted: str = "replace"
-    """Separators in texts that are not quoted: replace (by a space), keep, backslash (MySQL: escaped), letters (PostgreSQL: \\t, \\n)."""
+    """Separators in texts without quotes: replace (by a space), keep, backslash (MySQL), letters (PostgreSQL: \\t)."""
     line_end: str = "\n"
     space: bool = False
     trailing: str = "no"
@@ -38,6 +38,8 @@ class Dialect:
     above: tuple[str, ...] = ()
     header: bool = True
     encoding: str = "utf-8"
+    lacking: str = "replace"
+    """What becomes of characters that the encoding lacks: replace (by a question mark), ignore."""
     mark: bytes = b""
     order: tuple[int, ...] = (0, 1, 2)
     null: str | None = None
@@ -50,7 +52,8 @@ class Dialect:
     certain: bool = True
 
     def __call__(self, rows: list[Row], path: Path) -> list[Row]:
-        rows = [self._storable(row, number) for number, row in enumerate(rows)]
+        """Write rows of (text, rating, another cell) to a file; return them as they must be read back."""
+        rows = [self._storable(row) for row in rows]
         lines = [*(line + self.line_end for line in self.above)]
         if self.header:
             names = [self._cell(NAMES[place], False, True) for place in self.order]
@@ -67,13 +70,19 @@ class Dialect:
                     ['"' + row[0].replace('"', "").replace("\n", " ").replace("\r", " "), *cells[1:]], False
                 )
             else:
-                truth.append((row[0], row[1], "" if bare else row[2]))
+                truth.append((self._read_back(row[0]), row[1], "" if bare else row[2]))
             lines.append(line + (self.line_end if self.blank_lines and number % 3 == 0 else ""))
-        path.write_bytes(self.mark + "".join(lines).encode(self.encoding, "replace"))
+        path.write_bytes(self.mark + "".join(lines).encode(self.encoding, self.lacking))
         return truth
 
-    def _storable(self, row: Row, number: int) -> Row:
-        text = row[0].encode(self.encoding, "replace").decode(self.encoding)
+    def settings(self) -> dict[str, Any]:
+        """The settings of section data that say which columns hold the text and the rating."""
+        places = {NAMES[place]: str(number) for number, place in enumerate(self.order, 1)}
+        names = {name: name if self.header else place for name, place in places.items()}
+        return {"header": self.header, "text_column": names["content"], "rating_column": names["score"]}
+
+    def _storable(self, row: Row) -> Row:
+        text = row[0].encode(self.encoding, self.lacking).decode(self.encoding)
         if self.quoting == "none" and self.unquoted in ("replace", "keep"):
             text = text.replace("\r\n", " ").replace("\n", " ").replace("\r", " ")
             if self.unquoted == "replace":
@@ -81,6 +90,12 @@ class Dialect:
         if self.space:
             text = text.strip(" ")
         return (text, row[1], row[2])
+
+    def _read_back(self, text: str) -> str:
+        """What the reader makes of a text: it leaves letters for line ends to the cleaning of texts."""
+        for special, letter in LETTERS.items() if self.unquoted == "letters" else ():
+            text = text.replace(special, "\\" + letter)
+        return text
 
     def _joined(self, cells: list[str], more: bool) -> str:
         return (self.separator + " " * self.space).join(cells) + self.separator * more + self.line_end
@@ -91,7 +106,8 @@ class Dialect:
                 for special in ("\\", self.separator, "\n", "\r"):
                     text = text.replace(special, "\\" + special)
             elif self.unquoted == "letters":
-                for special, letter in (("\\", "\\"), ("\t", "t"), ("\n", "n"), ("\r", "r")):
+                text = text.replace("\\", "\\\\")
+                for special, letter in LETTERS.items():
                     text = text.replace(special, "\\" + letter)
             return text
         needed = any(special in text for special in (self.separator, self.quote, "\n", "\r"))
@@ -105,8 +121,8 @@ class Dialect:
         return self.quote + text + self.quote
 
 
-def dialects() -> dict[str, Callable[[list[Row], Path], list[Row]]]:
-    """Every dialect by name; each is a `Dialect`, which is called with rows and a path."""
+def dialects() -> dict[str, Dialect]:
+    """Every dialect by name."""
     made: dict[str, Dialect] = {}
     for word, separator in (("comma", ","), ("semicolon", ";"), ("tab", "\t"), ("pipe", "|")):
         for quoting in ("all", "minimal", "nonnumeric", "none"):
@@ -123,8 +139,8 @@ def dialects() -> dict[str, Callable[[list[Row], Path], list[Row]]]:
         "comma_minimal_trailing_all": replace(comma, trailing="all"),
         "tab_none_trailing": replace(tab, trailing="rows"),
         "semicolon_minimal_sep_line": replace(semicolon, above=("sep=;",), line_end="\r\n"),
-        "comma_minimal_titles": replace(comma, above=("Review export of Example App", "2024-05-01 to 2024-06-01", "")),
-        "semicolon_none_titles": replace(made["semicolon_none"], above=("Review export; all", "2024-05-01 to 2024-06-01", "")),
+        "comma_minimal_titles": replace(comma, above=("Review export of Example App", "May to June 2024", "")),
+        "semicolon_none_titles": replace(made["semicolon_none"], above=("Review export; all", "May to June 2024", "")),
         "comma_all_spaces": replace(made["comma_all"], space=True),
         "comma_minimal_spaces": replace(comma, space=True),
         "semicolon_none_spaces": replace(made["semicolon_none"], space=True),
@@ -203,9 +219,13 @@ SCRIPTS = [
 
 def invented_rows(count: int = 400) -> list[Row]:
     """Rows with every oddity in turn; the third cell numbers them, so that each can be found again."""
-    plain = "the app works fine on my tablet|the login page crashes daily|search is slow, every time|not bad; again|offline mode is great".split(
-        "|"
-    )
+    plain = [
+        "the app works fine on my tablet",
+        "the login page crashes daily",
+        "search is slow, every time",
+        "not bad; again",
+        "offline mode is great",
+    ]
     odd = [*OPENINGS, *LINES, *SCRIPTS]
     rows = []
     for number in range(count):
@@ -216,20 +236,3 @@ def invented_rows(count: int = 400) -> list[Row]:
             text = f"{text} {odd[number // 7 % len(odd)]}"
         rows.append((text, str(1 + number % 5), f"v{number}"))
     return rows
-
-
-def one_line(row: Row) -> str:
-    """A row as csv would write it, for messages."""
-    file = io.StringIO()
-    csv.writer(file, lineterminator="").writerow(row)
-    return file.getvalue()
-
-
-if __name__ == "__main__":
-    import sys
-
-    folder = Path(sys.argv[1] if len(sys.argv) > 1 else "dialects")
-    folder.mkdir(parents=True, exist_ok=True)
-    for name, writer in dialects().items():
-        writer(invented_rows(), folder / f"{name}.csv")
-    print(len(dialects()), "dialects in", folder)
