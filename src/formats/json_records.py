@@ -20,6 +20,10 @@ DEPTH = 4
 """Objects inside objects in which lists of records are looked for."""
 
 
+MOST_DIGITS = 1000
+"""Digits of a number above which it stays text: Python refuses to read some thousands of them."""
+
+
 def _integer(digits: str) -> int | str:
     return int(digits) if len(digits) <= MOST_DIGITS else digits
 
