@@ -144,7 +144,7 @@ def _by_letters(raw: bytes, option: str) -> str:
     close = [other for other in others if scores[best] - scores[other] < MARGIN]
     if scores[best] >= 0 and _has_evidence(texts[best], latin=best in LATIN):
         tied = [encoding for encoding in (best, *close) if encoding in LATIN]
-        if not close:
+        if not close and best not in LATIN[1:]:
             return best
         if len(tied) > len(close) and (fitting := _by_alphabet({each: texts[each] for each in tied})):
             return fitting

@@ -201,7 +201,9 @@ class _Evidence:
         else:
             if quoted:
                 separators = lines[0].count(self.dialect.separator)
-                self.needed += separators != self.width - 1 or any(map(partial(self._is_doubled, lines[0]), fields))
+                self.needed += not separators == self.width - 1 == len(fields) - 1 or any(
+                    map(partial(self._is_doubled, lines[0]), fields)
+                )
             if self.learnt < PROFILE_ROWS and len(fields) == self.width:
                 self._learn(fields, lines[0])
 

@@ -167,6 +167,21 @@ CHINESE = ["这个应用很好用", "更新以后总是闪退", "一般般吧", 
 KOREAN = ["정말 좋은 앱입니다", "업데이트 후 계속 종료됩니다", "그냥 그래요", "아주 유용해요", "광고가 너무 많아요"]
 
 
+TAIWANESE = ["這個應用程式很好用", "更新以後一直閃退", "還可以", "非常喜歡這個軟體", "廣告太多了"]
+GREEK = ["πολύ καλή εφαρμογή", "δεν λειτουργεί μετά την ενημέρωση", "έτσι κι έτσι", "μου αρέσει", "πολλές διαφημίσεις"]
+TURKISH = ["çok güzel bir uygulama", "güncellemeden sonra açılmıyor", "idare eder", "şarkı gibi", "reklamlar çoğaldı"]  # noqa: RUF001
+HEBREW = ["אפליקציה מצוינת", "לא עובד אחרי העדכון", "ככה ככה", "מאוד אהבתי", "יותר מדי פרסומות"]
+ARABIC = ["تطبيق رائع جدا", "لا يعمل بعد التحديث", "لا بأس به", "أحببته كثيرا", "إعلانات كثيرة"]
+THAI = ["แอปดีมาก", "ใช้งานไม่ได้หลังอัปเดต", "ก็พอใช้ได้", "ชอบมาก", "โฆษณาเยอะเกินไป"]
+GERMAN = [
+    "schöne App, für mich perfekt",
+    "stürzt ständig ab",
+    "ganz okay",
+    "läuft flüssig",
+    "zu viel Werbung, ärgerlich",
+]
+
+
 def in_encoding(texts: list[str], encoding: str) -> bytes:
     lines = [f"{1 + (i + j) % 5};{text} {i}" for i in range(40) for j, text in enumerate(texts)]
     return ("score;content\n" + "\n".join(lines) + "\n").encode(encoding)
@@ -233,6 +248,28 @@ TABLES: dict[str, tuple[str, bytes, dict[str, Any], list[str]]] = {
         {"text_column": ["title", "content"]},
         ["Great\nI love it", "no title", "no text"],
     ),
+    "textless rows in the thousands": (
+        "a.csv",
+        rows("score,content", *(f"{1 + i % 5}," for i in range(3000)), "5,good"),
+        {},
+        ["good"],
+    ),
+    "pages of reviews that all lack a text": (
+        "a.jsonl",
+        rows(
+            json.dumps({"data": [{"score": 5, "content": None}] * 30 + json_rows()}),
+            json.dumps({"data": [{"score": 5}] * 3}),
+            json.dumps({"data": [{"score": 5, "content": None}] * 3}),
+        ),
+        {},
+        PLAIN,
+    ),
+    "a review without text that holds its history": (
+        "a.jsonl",
+        rows(json.dumps({"content": None, "score": 5, "history": json_rows()}), *map(json.dumps, json_rows())),
+        {},
+        PLAIN,
+    ),
     "json lines": ("a.jsonl", rows(*map(json.dumps, json_rows())), {}, PLAIN),
     "json lines named json": ("a.json", rows(*map(json.dumps, json_rows())), {}, PLAIN),
     "a json array": ("a.json", json.dumps(json_rows(), indent=2).encode(), {}, PLAIN),
@@ -286,6 +323,46 @@ TABLES: dict[str, tuple[str, bytes, dict[str, Any], list[str]]] = {
         {},
         PLAIN,
     ),
+    "a sheet for each year": (
+        "a.xlsx",
+        xlsx(
+            [["Reviews"], ["score", "content"], [1, PLAIN[0]], [2, PLAIN[1]]],
+            [["About"]],
+            [["score", "content"], *([n, text] for n, text in enumerate(PLAIN[2:], 3))],
+        ),
+        {},
+        PLAIN,
+    ),
+    "sheets without a header": (
+        "a.xlsx",
+        xlsx([[n, text] for n, text in enumerate(PLAIN[:2], 1)], [[n, text] for n, text in enumerate(PLAIN[2:], 3)]),
+        {"header": False, "text_column": 2, "rating_column": 1},
+        PLAIN,
+    ),
+    "a row in quotes as a whole with a line separator": (
+        "a.csv",
+        rows("content,score", *(f'"{text}\u2028really,{n}"' for n, text in enumerate(PLAIN, 1))),
+        {},
+        [f"{text}\u2028really" for text in PLAIN],
+    ),
+    "backslashes of a database": (
+        "a.tsv",
+        rows("score\tcontent\tversion", *(rf"{n}	{text} C:\\new	\N" for n, text in enumerate(PLAIN, 1))),
+        {},
+        [rf"{text} C:\new" for text in PLAIN],
+    ),
+    "a quote inside a field with backslashes": (
+        "a.csv",
+        rows("score,content", *(rf'{n},"{text} \"x\", y"' for n, text in enumerate(PLAIN * 6, 1)), '5,"a "b" c"'),
+        {},
+        [*(f'{text} "x", y' for text in PLAIN), '"a "b" c"'],
+    ),
+    "no header, long texts": (
+        "a.csv",
+        b"".join(b'"%d, so, on\n%s, and, more";%d;v\n' % (n, b"line, a\n" * n, 1 + n % 5) for n in range(30)),
+        {"header": False, "text_column": 1, "rating_column": 2},
+        [f"{n}, so, on\n" + "line, a\n" * n + ", and, more" for n in range(30)],
+    ),
     "gzip": ("a.csv.gz", gzip.compress(table().encode()), {}, TEXTS),
     "bzip2": ("a.csv.bz2", bz2.compress(table().encode()), {}, TEXTS),
     "xz": ("a.csv.xz", lzma.compress(table().encode()), {}, TEXTS),
@@ -322,6 +399,11 @@ def test_a_small_table(prepared: Prepare, name: str) -> None:
         *((JAPANESE, encoding) for encoding in ("shift_jis", "cp932", "euc_jp")),
         *((CHINESE, encoding) for encoding in ("gb18030", "gbk")),
         *((KOREAN, encoding) for encoding in ("euc_kr", "cp949")),
+        *((TAIWANESE, encoding) for encoding in ("big5", "cp950")),
+        *((GREEK, encoding) for encoding in ("cp1253", "iso8859_7")),
+        *((TURKISH, encoding) for encoding in ("cp1254", "iso8859_9")),
+        *((HEBREW, "cp1255"), (ARABIC, "cp1256"), (THAI, "cp874")),
+        *((GERMAN, encoding) for encoding in ("cp1252", "iso8859_15", "cp850", "mac_roman")),
     ],
 )
 def test_an_encoding_is_found_or_two_are_shown(prepared: Prepare, texts: list[str], encoding: str) -> None:
@@ -369,7 +451,9 @@ TIMES = [datetime(day.year, day.month, day.day, 12, 30, tzinfo=UTC) for day in D
         ("a.csv", pd.DataFrame({"content": PLAIN, "score": 5, "at": TIMES}).to_csv(index=False).encode()),
         (
             "a.jsonl",
-            pd.DataFrame({"content": PLAIN, "score": 5, "at": TIMES}).to_json(orient="records", lines=True).encode(),
+            pd.DataFrame({"content": PLAIN, "score": 5, "at": TIMES})
+            .to_json(orient="records", lines=True, date_format="iso")
+            .encode(),
         ),
         (
             "b.json",
@@ -381,6 +465,7 @@ TIMES = [datetime(day.year, day.month, day.day, 12, 30, tzinfo=UTC) for day in D
         ("b.parquet", parquet(at=DAYS)),
         ("c.parquet", parquet(at=pa.array(TIMES, pa.timestamp("ns")))),
         ("d.parquet", parquet(at=pa.array([int(at.timestamp() * 1000) for at in TIMES]))),
+        ("a.xlsx", xlsx([["content", "score", "at"], *([t, 5, str(at)] for t, at in zip(PLAIN, TIMES, strict=True))])),
     ],
 )
 def test_dates_of_every_type_are_iso_text(prepared: Prepare, name: str, content: bytes) -> None:
