@@ -33,7 +33,9 @@ BLOCK = 1 << 20
 EVIDENCE = 60_000
 """Bytes of lines beyond ASCII that decide."""
 GOOD_FOR_BAD = 4
-"""Characters beyond ASCII that must be right for each that is not, for a file to count as UTF-8."""
+SURELY_GOOD_FOR_BAD = 10
+"""Characters beyond ASCII that must be right for each that is not, for a file to count as UTF-8: if it looks right, and
+in any case."""
 MARGIN = 0.08
 """Lead of the best encoding below which it is not taken."""
 LATIN = ("cp1252", "cp1250", "iso8859_2", "cp1254")
@@ -51,6 +53,9 @@ OF_ONE_LANGUAGE = 0.95
 FEWER_LETTERS = 8
 MUCH_KANA = 0.3
 """The same for a text with a larger share of kana than this."""
+FEW_ODD = 0.1
+LATIN_MARGIN = 0.35
+"""The same among Latin encodings, which agree in most letters."""
 FEW = 0.03
 """Share of letters beyond ASCII below which cp1252, the most common encoding of English, needs no lead."""
 SHOWN = 40
@@ -83,10 +88,13 @@ def find_encoding(open_bytes: OpenBytes, option: str) -> Encoding:
         return Encoding(without_mark)
     with open_bytes() as file:
         good, bad = _count_characters(file)
-    if good >= GOOD_FOR_BAD * bad:
+    if good >= SURELY_GOOD_FOR_BAD * bad:
         return Encoding("utf-8", bad)
     with open_bytes() as file:
-        return Encoding(_by_letters(b"".join(_evidence(file)), option))
+        evidence = b"".join(_evidence(file))
+    if good >= GOOD_FOR_BAD * bad and _looks_right(evidence.decode("utf-8", "ignore")):
+        return Encoding("utf-8", bad)
+    return Encoding(_by_letters(evidence, option))
 
 
 def _without_mark(start: bytes) -> str | None:
@@ -143,11 +151,12 @@ def _by_letters(raw: bytes, option: str) -> str:
     best, *others = sorted(scores, key=lambda encoding: -scores[encoding])
     close = [other for other in others if scores[best] - scores[other] < MARGIN]
     if scores[best] >= 0 and _has_evidence(texts[best], latin=best in LATIN):
-        tied = [encoding for encoding in (best, *close) if encoding in LATIN]
-        if not close and best not in LATIN[1:]:
+        latin = [each for each in LATIN if best in LATIN and scores.get(each, -9) > scores[best] - LATIN_MARGIN]
+        if not close and len(latin) <= 1 and best not in LATIN[1:]:
             return best
-        if len(tied) > len(close) and (fitting := _by_alphabet({each: texts[each] for each in tied})):
+        if set(close) <= set(latin) and (fitting := _by_alphabet({each: texts[each] for each in latin})):
             return fitting
+        close += latin
         if "cp1252" in (best, *close) and len(raw.translate(None, ASCII)) < FEW * len(raw):
             return "cp1252"
     shown = " or ".join(_excerpts(raw, best, *(others or [each for each in LATIN if each != best])[:1]))
@@ -165,14 +174,20 @@ def _by_alphabet(texts: dict[str, str]) -> str:
     return next(iter(fitting.values())) if len(fitting) == 1 else ""
 
 
+def _looks_right(text: str) -> bool:
+    return _odd_words(text) < FEW_ODD and (_has_evidence(text, latin=True) or _has_evidence(text, latin=False))
+
+
 def _has_evidence(text: str, latin: bool) -> bool:
     """Tell whether a text has enough letters beyond ASCII; in a Latin encoding, letters among them that are ASCII."""
     words = {word for word in re.findall(r"[^\W\d_]+", text) if not word.isascii()}
     letters = sum(len(word) for word in words)
-    accents = sum(not letter.isascii() for word in words for letter in word)
+    foreign = [letter for word in words for letter in word if not letter.isascii()]
+    accents = len(foreign)
     if latin:
         return accents <= MOST_ACCENTS * letters
-    return accents >= (FEWER_LETTERS if _kana(text) > MUCH_KANA else ENOUGH_LETTERS)
+    enough = FEWER_LETTERS if _kana(text) > MUCH_KANA else ENOUGH_LETTERS
+    return accents >= enough and len(set(foreign)) >= FEWER_LETTERS
 
 
 def _odd_words(text: str) -> float:

@@ -1,5 +1,6 @@
 """Predict the ratings of reviews with an exported model, without TensorFlow and PyTorch."""
 
+import os
 from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
 from hashlib import file_digest
@@ -8,7 +9,6 @@ from pathlib import Path
 from typing import Annotated, Any, NamedTuple
 
 import numpy as np
-import onnxruntime
 from pydantic import Field, ValidationError
 
 from src.core.errors import UserError
@@ -19,6 +19,10 @@ from src.evaluation.occlusion import word_effects
 from src.text.cleaning import StopWords, make_cleaner
 from src.text.encoded import EncodedReviews, pad
 from src.text.vocabulary import FIRST_WORD, UNKNOWN, read_vocabulary, word_ids
+
+# ONNX Runtime sends usage data to Microsoft unless this is set before its import; see its Privacy.md.
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
+import onnxruntime
 
 EXPORTED_MODEL = Path("models/export")
 DESCRIPTION, NETWORK, VOCABULARY = "export.json", "model.onnx", "vocabulary.txt"

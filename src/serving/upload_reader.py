@@ -1,6 +1,7 @@
 """Read an uploaded table in a process of its own: the service bounds it, kills it, and keeps answering meanwhile."""
 
 import json
+import os
 import sys
 import traceback
 from collections.abc import Iterator
@@ -30,13 +31,15 @@ class Job(NamedTuple):
     """What to read.
 
     path: the file. name: what messages call it. columns: with the text. required: whether a table without them is
-    refused. rows, size, seconds: limits of the rows, of the bytes of the upload, and of the processor time.
+    refused. options: how the file is written, as far as the client says it. rows, size, seconds: limits of the rows, of
+    the bytes of the upload, and of the processor time.
     """
 
     path: str
     name: str
     columns: list[str]
     required: bool
+    options: dict[str, str]
     rows: int
     size: int
     seconds: int
@@ -46,12 +49,12 @@ def main() -> None:
     """Print the table as JSON lines: the columns, each row, and at the end the number of rows or what was wrong."""
     job = Job(**json.loads(sys.argv[1]))
     limit_process(job)
-    sys.excepthook = _print_place
+    report_places_only()
     try:
         for line in read_lines(job):
             _print(line)
     except UserError as error:
-        _print({"reason": _message(error)})
+        _print({"reason": _message(error, job)})
     except MemoryError:
         _print({"reason": f"{job.name}: takes more than {MEMORY >> 20} MB of memory to read; split it"})
     sys.stdout.buffer.flush()
@@ -60,7 +63,6 @@ def main() -> None:
 def limit_process(job: Job) -> None:
     """Bound the memory, the processor time and the files of this process; let the service's threads go first."""
     if sys.platform != "win32":
-        import os
         import resource
 
         os.nice(10)
@@ -71,11 +73,23 @@ def limit_process(job: Job) -> None:
             resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
 
 
+def report_places_only() -> None:
+    """Report the type and the place of an internal error only: all else that libraries print can quote a review."""
+    log = os.fdopen(os.dup(2), "w")
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
+
+    def report(kind: type[BaseException], error: BaseException, trace: Any) -> None:
+        print(f"{kind.__name__}\n{''.join(traceback.format_tb(trace))}", file=log, flush=True)
+
+    sys.excepthook = report
+
+
 def read_lines(job: Job) -> Iterator[dict[str, Any]]:
     """Yield what the service answers, line by line."""
     with readable(job.name):
         path = unpack(Path(job.path), job)
-        table = read_cells(path, FileFormat(prefix="the file's "), job.columns)
+        file_format = FileFormat(**job.options, prefix="the parameter ")  # type: ignore[arg-type]
+        table = read_cells(path, file_format, job.columns)
         columns = _find_columns(table.names, job)
         yield {"columns": table.names, "column": columns, "encoding": table.encoding, "separator": table.separator}
         number = characters = 0
@@ -119,8 +133,9 @@ def _check_row(place: str, cells: list[str]) -> int:
     return characters
 
 
-def _message(error: UserError) -> str:
-    text = " ".join(str(error).split())
+def _message(error: UserError, job: Job) -> str:
+    """Return a message on one line, short, and without the path of the temporary file."""
+    text = " ".join(str(error).replace(f"{job.path}: ", "").split())
     return text if len(text) < MESSAGE else f"{text[:MESSAGE]}…"
 
 
@@ -128,11 +143,6 @@ def _print(line: dict[str, Any]) -> None:
     # A lone surrogate, which JSON can hold, has no bytes in UTF-8.
     text = json.dumps(line, ensure_ascii=False, separators=(",", ":"))
     sys.stdout.buffer.write(text.encode("utf-8", "replace") + b"\n")
-
-
-def _print_place(kind: type[BaseException], error: BaseException, trace: Any) -> None:
-    """Print the type and the place of an internal error, and not its message, which can quote a review."""
-    sys.stderr.write(f"{kind.__name__}\n{''.join(traceback.format_tb(trace))}")
 
 
 if __name__ == "__main__":

@@ -16,6 +16,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
+from src.formats.record_files import FORMATS
 from src.serving.http_limits import limited_body
 
 ROOT = Path(__file__).parents[2]
@@ -30,6 +31,15 @@ NAME = 80
 SUFFIX = 8
 """Characters of an extension that the temporary file keeps."""
 
+QUERY = 8192
+"""Bytes of a query, which becomes an argument of the reader."""
+OPTIONS: dict[str, dict[str, Any]] = {
+    "encoding": {"type": "string", "default": "auto"},
+    "format": {"enum": ["auto", *sorted(set(FORMATS.values()))], "default": "auto"},
+    "separator": {"type": "string", "default": "auto", "examples": [";"]},
+    "quoting": {"enum": ["auto", "double", "none"], "default": "auto"},
+}
+"""How a file is written, for clients that know it; the reader finds it out otherwise."""
 PARAMETERS = [
     {
         "name": "name",
@@ -45,6 +55,7 @@ PARAMETERS = [
         "description": "A column with the text; several are allowed. Default: those of the training table.",
         "schema": {"type": "array", "items": {"type": "string"}},
     },
+    *({"name": name, "in": "query", "schema": schema} for name, schema in OPTIONS.items()),
 ]
 """The query of an upload, for OpenAPI."""
 
@@ -73,11 +84,19 @@ class Uploads:
             HTTPException: the query is wrong.
         """
         query = request.query_params
-        if unknown := set(query) - {"name", "column"}:
-            raise HTTPException(422, f"{len(unknown)} unknown parameters; name and column are known")
+        if len(request.scope["query_string"]) > QUERY:
+            raise HTTPException(422, f"the query is longer than {QUERY} bytes")
+        if unknown := set(query) - {"name", "column", *OPTIONS}:
+            raise HTTPException(422, f"{len(unknown)} unknown parameters; known are name, column, {', '.join(OPTIONS)}")
         if len(names := query.getlist("name")) != 1 or not names[0]:
             raise HTTPException(422, "name: give the name of the file, such as ?name=reviews.csv")
-        return TableResponse(self, names[0], query.getlist("column"))
+        options = {name: query[name] for name in OPTIONS if name in query}
+        for name, value in options.items():
+            if value not in (allowed := OPTIONS[name].get("enum", [value])):
+                raise HTTPException(422, f"{name}: use one of {', '.join(allowed)}")
+        if len(separator := options.get("separator", ",")) != 1 and separator != "auto":
+            raise HTTPException(422, "separator: use one character, or auto")
+        return TableResponse(self, names[0], query.getlist("column"), options)
 
     @contextmanager
     def slot(self) -> Iterator[None]:
@@ -96,11 +115,11 @@ class TableResponse(Response):
 
     media_type = "application/jsonl"
 
-    def __init__(self, uploads: Uploads, name: str, columns: list[str]) -> None:
+    def __init__(self, uploads: Uploads, name: str, columns: list[str], options: dict[str, str]) -> None:
         super().__init__()
         del self.headers["content-length"]
         self._uploads, self._limits = uploads, uploads.limits
-        self._name, self._columns = name, columns
+        self._name, self._columns, self._options = name, columns, options
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         deadline = asyncio.get_running_loop().time() + self._limits.seconds
@@ -118,7 +137,13 @@ class TableResponse(Response):
     async def _reading(self, path: Path) -> AsyncIterator[Process]:
         """Start the process that reads the file; at the end it is gone, whatever happened."""
         columns = self._columns or self._uploads.columns
-        job = {"path": str(path), "name": shown(self._name), "columns": columns, "required": bool(self._columns)}
+        job: dict[str, Any] = {
+            "path": str(path),
+            "name": shown(self._name),
+            "columns": columns,
+            "required": bool(self._columns),
+        }
+        job["options"] = {"kind" if name == "format" else name: value for name, value in self._options.items()}
         limits = {"rows": self._limits.rows, "size": self._limits.size, "seconds": self._limits.seconds}
         # The token is not for it, and threads of libraries would only take address space.
         env = {name: value for name, value in os.environ.items() if name != "REVIEWS_TOKEN"}

@@ -33,6 +33,7 @@ QUICK: dict[str, dict[str, object]] = {
     "evaluate": {"bootstrap": 100},
 }
 ROWS = {"canva": 1500, "productivity15": 8055, "yelp10k": 10000, "marc_de": 17436}
+NEARLY_EQUAL = {"productivity15": 10, "marc_de": 1}
 
 
 def point_at(project: Project, name: str, **changes: dict[str, object]) -> None:
@@ -54,7 +55,9 @@ def test_a_table_goes_through_by_changing_parameters_alone(tmp_path, name):
     project.run("dvc", "repro")
     data = json.loads((project.path / "metrics/data.json").read_text(encoding="utf-8"))
     assert data["rows"]["read"] == ROWS[name]
-    assert data["rows"]["rejected"] == data["leakage"] == 0
+    # Rows whose letters and digits are already in another split.
+    assert data["rows"]["rejected"] == NEARLY_EQUAL.get(name, 0)
+    assert data["leakage"] == 0
     assert 0 < json.loads((project.path / "metrics/test.json").read_text(encoding="utf-8"))["log_loss"] < 2
 
 
