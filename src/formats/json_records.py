@@ -20,6 +20,17 @@ DEPTH = 4
 """Objects inside objects in which lists of records are looked for."""
 
 
+MOST_DIGITS = 1000
+"""Digits of a number above which it stays text: Python refuses to read some thousands of them."""
+
+
+def _integer(digits: str) -> int | str:
+    return int(digits) if len(digits) <= MOST_DIGITS else digits
+
+
+DECODER = json.JSONDecoder(parse_int=_integer)
+
+
 def lookup(record: Any, name: str) -> Any:
     """Return a field, None if there is none: dots in its name reach into objects, numbers into lists.
 
@@ -87,7 +98,7 @@ def _has_one_a_line(file: IO[str]) -> bool:
     if start.startswith("["):
         return False
     try:
-        json.loads(start)
+        DECODER.decode(start)
     except (ValueError, RecursionError):
         pass
     else:
@@ -103,7 +114,7 @@ def _lines(file: IO[str]) -> Iterator[tuple[str | None, Any]]:
     for line in file:
         if text := line.strip(" \t\r\n\ufeff"):
             try:
-                yield text, json.loads(text)
+                yield text, DECODER.decode(text)
             except (ValueError, RecursionError):
                 yield text, None
 
@@ -114,7 +125,7 @@ class _Values:
     def __init__(self, file: IO[str], start: str = "") -> None:
         self._file, self._text, self._place, self._count = file, start, 0, 0
         self._ended = False
-        self._decode = json.JSONDecoder().raw_decode
+        self._decode = DECODER.raw_decode
 
     def read(self) -> Iterator[Any]:
         """Yield the values."""
