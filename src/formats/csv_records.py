@@ -17,9 +17,10 @@ csv.field_size_limit(2**31 - 1)
 
 MAX_LINES = 1000
 """Lines of a record after which its quote counts as never closed."""
-RETURN = re.compile(r"\r(?!\n)")
-STAND_IN = "\ufdd0"
-"""What stands for a carriage return while a line is parsed: no character, and never part of a text."""
+WITHIN = {"\n": re.compile(r"\r(?!\n)"), "\r\n": re.compile(r"\r(?!\n)|(?<!\r)\n")}
+"""What belongs to the text where lines end with a line feed, or with both."""
+STAND_INS = {"\r": "\ufdd0", "\n": "\ufdd1"}
+"""What stands for them while a line is parsed: no characters, and never part of a text."""
 NUMBER = re.compile(r"\s*[-+]?[\d★☆]")
 
 
@@ -29,8 +30,8 @@ class Dialect(NamedTuple):
     quoting: whether `quote` around a field belongs to the format and not to the text. escapes: whether a backslash
     takes a quote, separator, line end or backslash after it literally. skip_spaces: whether spaces after a separator
     belong to the format. skip_lines: lines above the header, or above the first row if there is no header. padding: a
-    character that a spreadsheet left in runs at the end of lines. returns: whether a carriage return alone is part of
-    the text, since lines end with a line feed. numbers: places of columns that hold numbers.
+    character that a spreadsheet left in runs at the end of lines. line_end: what alone ends a record, any line end if
+    empty. numbers: places of columns that hold numbers.
     """
 
     separator: str
@@ -40,18 +41,21 @@ class Dialect(NamedTuple):
     skip_spaces: bool = False
     skip_lines: int = 0
     padding: str = ""
-    returns: bool = False
+    line_end: str = ""
     numbers: tuple[int, ...] = ()
 
     def reader(self, lines: Iterable[str]) -> Any:
         """Return a csv.reader that raises csv.Error where a quoted field does not end as it must."""
-        if self.returns:  # csv.reader would end the record
-            lines = map(lambda line: RETURN.sub(STAND_IN, line), lines)  # noqa: C417
+        if self.line_end:  # csv.reader would end the record at any
+            within = WITHIN[self.line_end]
+            lines = map(lambda line: within.sub(lambda found: STAND_INS[found[0]], line), lines)  # noqa: C417
         if self.padding:
             ending = re.compile(rf"{re.escape(self.padding)}+(?=[\r\n]*$)")
             lines = map(lambda line: ending.sub("", line), lines)  # noqa: C417, a generator would end with an error
         if self.escapes:  # csv.reader would drop the backslashes that escape nothing
-            special = re.compile(rf"\\([{re.escape(self.quote + self.separator)}\r\n{STAND_IN}\\])|\\")
+            special = re.compile(
+                rf"\\([{re.escape(self.quote + self.separator)}\r\n{''.join(STAND_INS.values())}\\])|\\"
+            )
             lines = map(lambda line: special.sub(lambda found: found[0] if found[1] else r"\\", line), lines)  # noqa: C417
         return csv.reader(
             lines,
@@ -86,8 +90,8 @@ class OpenQuote(csv.Error):
 class _Lines:
     """Feeds lines to a csv.reader, remembers those of the current record, and takes lines back."""
 
-    def __init__(self, lines: Iterator[str], number: int, returns: bool) -> None:
-        self._lines, self._returns = lines, returns
+    def __init__(self, lines: Iterator[str], number: int, line_end: str) -> None:
+        self._lines, self._line_end = lines, line_end
         self._returned: deque[str] = deque()
         self.record: list[str] = []
         self.number = number
@@ -97,8 +101,9 @@ class _Lines:
 
     def __next__(self) -> str:
         line = self._returned.popleft() if self._returned else next(self._lines)
-        while self._returns and line.endswith("\r"):
-            line += next(self._lines, "\n")
+        while not line.endswith(self._line_end) and (more := next(self._lines, "")):
+            line += more
+            self.number += 1
         self.number += 1
         self.record.append(line)
         if len(self.record) > MAX_LINES:
@@ -113,7 +118,7 @@ class _Lines:
 
 def records(file: Iterable[str], dialect: Dialect) -> Iterator[Record]:
     """Read the records of a file, the header included; blank lines are left out."""
-    lines = _Lines(islice(file, dialect.skip_lines, None), dialect.skip_lines, dialect.returns)
+    lines = _Lines(islice(file, dialect.skip_lines, None), dialect.skip_lines, dialect.line_end)
     reader = dialect.reader(lines)
     while True:
         lines.record = []
@@ -131,8 +136,9 @@ def records(file: Iterable[str], dialect: Dialect) -> Iterator[Record]:
             lines.take_back(lines.record[1:])
             lines.record = lines.record[:1]
             fields = dialect.literal(lines.record[0])
-        elif dialect.returns:
-            fields = [field.replace(STAND_IN, "\r") for field in fields]
+        elif dialect.line_end:
+            for character, stand_in in STAND_INS.items():
+                fields = [field.replace(stand_in, character) for field in fields]
         if fields:
             yield Record(fields, line, lines.record, conflict)
 

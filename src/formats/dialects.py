@@ -106,7 +106,8 @@ class Assessment(NamedTuple):
     number. needed: records that cannot be read without quoting. wrapped: whether quotes stand around the header or most
     fields of a column. quotes, escapes: whether there are quotes, and backslashes before special characters. database:
     whether there are cells NULL, and no backslash that a database would have escaped. returns: whether the first record
-    ends with a line feed and another with a carriage return alone.
+    ends with a line feed, and another with a carriage return alone. feeds: whether the first record ends with both, and
+    another with a line feed alone.
     """
 
     records: int
@@ -119,6 +120,7 @@ class Assessment(NamedTuple):
     escapes: bool
     database: bool
     returns: bool
+    feeds: bool
     numbers: tuple[int, ...]
 
 
@@ -129,7 +131,7 @@ def find_quoting(open_text: Open, dialect: Dialect, header: bool = True) -> tupl
     """
     plain = assess(open_text, dialect, header)
     if plain.returns:
-        return find_quoting(open_text, dialect._replace(returns=True), header)
+        return find_quoting(open_text, dialect._replace(line_end="\n"), header)
     # Quotes around a few fields that need none are part of the text.
     literal = plain.quotes and not plain.bad_lines and not plain.needed and not plain.wrapped
     first = dialect._replace(quoting=False) if literal else dialect._replace(numbers=plain.numbers)
@@ -141,7 +143,10 @@ def find_quoting(open_text: Open, dialect: Dialect, header: bool = True) -> tupl
     tried = {each: plain if each == first else assess(open_text, each, header) for each in order}
     best = min(tried, key=lambda each: tried[each].bad_lines)
     if tried[best].returns:
-        return find_quoting(open_text, dialect._replace(returns=True), header)
+        return find_quoting(open_text, dialect._replace(line_end="\n"), header)
+    if tried[best].feeds and tried[best].bad_lines:
+        other = find_quoting(open_text, dialect._replace(line_end="\r\n"), header)
+        return min((best, tried[best]), other, key=lambda found: found[1].bad_lines)
     return best, tried[best]
 
 
@@ -162,8 +167,9 @@ class _Evidence:
         self.dialect = dialect
         self.width = self.records = self.bad_lines = self.conflicts = self.needed = self.learnt = 0
         self.first_conflict: int | None = None
-        self.quotes = self.escapes = self.header_wrapped = self.line_feeds = self.returns = False
-        self.nulls = self.unescaped = False
+        self.quotes = self.escapes = self.header_wrapped = self.nulls = self.unescaped = False
+        self.line_end = ""
+        self.returns = self.feeds = False
         self.filled: list[int] = []
         self.numbers: list[int] = []
         self.wrapped: list[int] = []
@@ -181,11 +187,12 @@ class _Evidence:
             self.escapes = self.escapes or any("\\" in line and self.escape.search(line) for line in lines)
             self.nulls = self.nulls or NULL in fields
             self.unescaped = self.unescaped or any("\\" in self.escaped.sub("", line) for line in lines)
-        if lines[-1][-1:] == "\r":
-            self.returns = self.line_feeds and not self.dialect.returns
+        if not self.dialect.line_end and not lines[-1].endswith(self.line_end):
+            self.returns = self.returns or lines[-1].endswith("\r")
+            self.feeds = self.feeds or lines[-1].endswith("\n")
         if not self.width:
             self.width = len(fields)
-            self.line_feeds = lines[-1].endswith("\n")
+            self.line_end = next((end for end in ("\r\n", "\n") if lines[-1].endswith(end)), "")
             self.filled, self.numbers, self.wrapped = ([0] * self.width for _ in range(3))
             if header:
                 self.header_wrapped = lines[0].lstrip().startswith(self.dialect.quote)
@@ -195,7 +202,7 @@ class _Evidence:
             self.conflicts += 1
             self.first_conflict = self.first_conflict or record.line
         if record.conflict or (len(fields) != self.width and fit(fields, self.width, self.dialect) is None):
-            self.bad_lines += len(lines)
+            self.bad_lines += sum(max(line.count("\n"), 1) for line in lines)
         elif len(lines) > 1:
             self._look_inside(lines)
         else:
@@ -242,4 +249,4 @@ class _Evidence:
         wrapped = self.header_wrapped or max(self.wrapped, default=0) > 0.5 * self.learnt
         database = self.nulls and not self.unescaped
         found = self.records, bad, self.conflicts, self.first_conflict, needed
-        return Assessment(*found, wrapped, self.quotes, self.escapes, database, self.returns, numbers)
+        return Assessment(*found, wrapped, self.quotes, self.escapes, database, self.returns, self.feeds, numbers)

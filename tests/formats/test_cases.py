@@ -82,6 +82,23 @@ def test_what_those_tables_hold_beside_reviews_is_counted(prepared: Prepare) -> 
     assert scale == "ratings run from 0 to 4 (0, 1, 2, 3, 4); set data.rating_scale=[0,4], or data.rating_map"
 
 
+@pytest.mark.parametrize(
+    ("content", "settings", "characters"),
+    [
+        (b"\xef\xbb\xbfscore,content\n1,sch\xf6n\n2,gut\n", {}, 1),
+        ("score,content\n1,gut\n2,sch\ud83dn\n".encode("utf-16", "surrogatepass"), {}, 1),
+        ("score,content\n1,приложение\n2,хорошо\n".encode("koi8_r"), {"encoding": "utf-8"}, 16),
+        (b"score,content\n1,gut\n2,sch\x81n\n", {"encoding": "cp1252"}, 1),
+    ],
+)
+def test_characters_that_an_encoding_lacks_are_counted(
+    prepared: Prepare, content: bytes, settings: dict[str, Any], characters: int
+) -> None:
+    found = prepared("a.csv", content, **settings)
+    assert found.summary["repaired"] == {"invalid character": characters}
+    assert "".join(found.texts).count("\ufffd") == characters
+
+
 def table(separator: str = ",", end: str = "\n", **options: str) -> str:
     """Five reviews with a separator, a quote and a line end in them, quoted as RFC 4180 says."""
     texts = ['good; really, "good"', "two\nlines", "fast | slow\tapp", "it's fine", 'a 24" screen']
@@ -192,6 +209,19 @@ TABLES: dict[str, tuple[str, bytes, dict[str, Any], list[str]]] = {
     "separator set": ("a.csv", table("^").encode(), {"separator": "^"}, TEXTS),
     "windows line ends": ("a.csv", table(end="\r\n").encode(), {}, TEXTS),
     "carriage returns in texts": ("a.csv", plain("{n},{text}\ragain"), {}, [f"{text}\ragain" for text in PLAIN]),
+    "line feeds in texts without quotes": (
+        "a.tsv",
+        plain("{text}\nagain\t{n}\r", "content\tscore\r"),
+        {},
+        [f"{text}\nagain" for text in PLAIN],
+    ),
+    "line feeds in texts without quotes, text last": (
+        "a.tsv",
+        plain("{n}\t{text}\n\nagain\r", "score\tcontent\r"),
+        {},
+        [f"{text}\n\nagain" for text in PLAIN],
+    ),
+    "a header from another system": ("a.csv", plain("{n},{text}", "score,content\r"), {}, PLAIN),
     "old mac line ends": ("a.csv", plain("{n},{text}").replace(b"\n", b"\r"), {}, PLAIN),
     "a sep line": ("a.csv", table(";", above="sep=;\n").encode(), {}, TEXTS),
     "title lines": ("a.csv", table(above="Reviews of May\n\nall countries\n").encode(), {}, TEXTS),
