@@ -21,7 +21,26 @@ WITHIN = {"\n": re.compile(r"\r(?!\n)"), "\r\n": re.compile(r"\r(?!\n)|(?<!\r)\n
 """What belongs to the text where lines end with a line feed, or with both."""
 STAND_INS = {"\r": "\ufdd0", "\n": "\ufdd1"}
 """What stands for them while a line is parsed: no characters, and never part of a text."""
+MOST_LINES = 0.8
+"""Share of lines that must hold what the columns hold to count as records."""
 NUMBER = re.compile(r"\s*[-+]?[\d★☆]")
+
+
+class Profile(NamedTuple):
+    """What the columns of a table hold: the places of numbers; without any, those of a few values, and these."""
+
+    numbers: tuple[int, ...] = ()
+    values: tuple[tuple[int, frozenset[str]], ...] = ()
+
+    def matches(self, lines: list[list[str]], width: int) -> bool:
+        """Tell whether each of some lines, split into fields, could be a record; nearly all must hold such cells."""
+        if not (self.numbers or self.values) or any(len(fields) != width for fields in lines):
+            return False
+        return sum(map(self._matches_line, lines)) >= MOST_LINES * len(lines)
+
+    def _matches_line(self, fields: list[str]) -> bool:
+        numbers = all(NUMBER.match(fields[place]) for place in self.numbers)
+        return numbers and all(fields[place] in known for place, known in self.values)
 
 
 class Dialect(NamedTuple):
@@ -31,7 +50,7 @@ class Dialect(NamedTuple):
     takes a quote, separator, line end or backslash after it literally. skip_spaces: whether spaces after a separator
     belong to the format. skip_lines: lines above the header, or above the first row if there is no header. padding: a
     character that a spreadsheet left in runs at the end of lines. line_end: what alone ends a record, any line end if
-    empty. numbers: places of columns that hold numbers.
+    empty. profile: what the columns hold.
     """
 
     separator: str
@@ -42,7 +61,7 @@ class Dialect(NamedTuple):
     skip_lines: int = 0
     padding: str = ""
     line_end: str = ""
-    numbers: tuple[int, ...] = ()
+    profile: Profile = Profile()
 
     def reader(self, lines: Iterable[str]) -> Any:
         """Return a csv.reader that raises csv.Error where a quoted field does not end as it must."""
@@ -144,13 +163,10 @@ def records(file: Iterable[str], dialect: Dialect) -> Iterator[Record]:
 
 
 def _holds_records(lines: list[str], fields: list[str], dialect: Dialect) -> bool:
-    """Tell whether each line of a quoted record could be a record itself, with numbers where the columns hold them."""
-    if not dialect.numbers or not dialect.quoting or len(fields) == 1:
+    """Tell whether each line of a quoted record could be a record itself, by what the columns hold."""
+    if not dialect.quoting or len(fields) == 1:
         return False
-    parts = [dialect.literal(line) for line in lines]
-    return all(
-        len(part) == len(fields) and all(NUMBER.match(part[place]) for place in dialect.numbers) for part in parts
-    )
+    return dialect.profile.matches(list(map(dialect.literal, lines)), len(fields))
 
 
 def fit(fields: list[str], width: int, dialect: Dialect, repairs: Counter[str] | None = None) -> list[str] | None:

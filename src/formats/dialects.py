@@ -9,7 +9,7 @@ from itertools import islice, product
 from typing import IO, NamedTuple
 
 from src.core.errors import UserError
-from src.formats.csv_records import NUMBER, Dialect, Record, first_record, fit, records
+from src.formats.csv_records import NUMBER, Dialect, Profile, Record, first_record, fit, records
 
 SEPARATORS = (",", ";", "\t", "|")
 QUOTES = ('"', "'")
@@ -19,6 +19,8 @@ MOST_CONFLICTS = 0.05
 """Share of the records whose quotes may fail before the file is refused."""
 PROFILE_ROWS = 1000
 """Rows from which is learnt what the columns hold."""
+FEW_VALUES = 12
+"""Different cells of a column up to which it is recognised by them, if each occurs a few times."""
 NULL = r"\N"
 DATABASE_LETTERS = "NnrtbfvZ0"
 """What databases write after a backslash beside special characters: NULL, line ends, control characters."""
@@ -121,7 +123,7 @@ class Assessment(NamedTuple):
     database: bool
     returns: bool
     feeds: bool
-    numbers: tuple[int, ...]
+    profile: Profile
 
 
 def find_quoting(open_text: Open, dialect: Dialect, header: bool = True) -> tuple[Dialect, Assessment]:
@@ -134,7 +136,7 @@ def find_quoting(open_text: Open, dialect: Dialect, header: bool = True) -> tupl
         return find_quoting(open_text, dialect._replace(line_end="\n"), header)
     # Quotes around a few fields that need none are part of the text.
     literal = plain.quotes and not plain.bad_lines and not plain.needed and not plain.wrapped
-    first = dialect._replace(quoting=False) if literal else dialect._replace(numbers=plain.numbers)
+    first = dialect._replace(quoting=False) if literal else dialect._replace(profile=plain.profile)
     others = [first._replace(quoting=False)] if plain.bad_lines and (plain.quotes or plain.escapes) else []
     escaped = [each._replace(escapes=True) for each in (first, *others)] if plain.escapes else []
     # Of readings that fit as well, the first wins.
@@ -172,6 +174,7 @@ class _Evidence:
         self.returns = self.feeds = False
         self.filled: list[int] = []
         self.numbers: list[int] = []
+        self.values: list[set[str]] = []
         self.wrapped: list[int] = []
         self.suspicious: list[list[list[str]]] = []
         special = rf"\r\n\\{re.escape(dialect.quote + dialect.separator)}"
@@ -194,6 +197,7 @@ class _Evidence:
             self.width = len(fields)
             self.line_end = next((end for end in ("\r\n", "\n") if lines[-1].endswith(end)), "")
             self.filled, self.numbers, self.wrapped = ([0] * self.width for _ in range(3))
+            self.values = [set() for _ in fields]
             if header:
                 self.header_wrapped = lines[0].lstrip().startswith(self.dialect.quote)
                 return
@@ -226,6 +230,8 @@ class _Evidence:
         for place, field in enumerate(fields):
             self.filled[place] += bool(field)
             self.numbers[place] += NUMBER.match(field) is not None
+            if len(self.values[place]) <= FEW_VALUES:
+                self.values[place].add(field)
             self.wrapped[place] += len(parts) == self.width and parts[place].lstrip(" ").startswith(self.dialect.quote)
 
     def _look_inside(self, lines: list[str]) -> None:
@@ -238,15 +244,22 @@ class _Evidence:
 
     def assessment(self) -> Assessment:
         """Sum the evidence up."""
-        counts = zip(self.numbers, self.filled, strict=True)
-        numbers = tuple(place for place, (number, filled) in enumerate(counts) if number > 0.95 * max(filled, 1))
+        profile = self._profile()
         bad, needed = self.bad_lines, self.needed
         for parts in self.suspicious:
-            if numbers and all(NUMBER.match(fields[place]) for fields in parts for place in numbers):
+            if profile.matches(parts, self.width):
                 bad += len(parts)
             else:
                 needed += 1
         wrapped = self.header_wrapped or max(self.wrapped, default=0) > 0.5 * self.learnt
         database = self.nulls and not self.unescaped
         found = self.records, bad, self.conflicts, self.first_conflict, needed
-        return Assessment(*found, wrapped, self.quotes, self.escapes, database, self.returns, self.feeds, numbers)
+        return Assessment(*found, wrapped, self.quotes, self.escapes, database, self.returns, self.feeds, profile)
+
+    def _profile(self) -> Profile:
+        """Learn from the rows of one line what the columns hold."""
+        counts = zip(self.numbers, self.filled, strict=True)
+        numbers = tuple(place for place, (number, filled) in enumerate(counts) if number > 0.95 * max(filled, 1))
+        few = min(FEW_VALUES, self.learnt // 4)
+        values = [(place, frozenset(found)) for place, found in enumerate(self.values) if 0 < len(found) <= few]
+        return Profile(numbers, () if numbers else tuple(values))

@@ -126,6 +126,16 @@ def plain(form: str, header: str = "score,content", separator: str = ",") -> byt
     return rows(header, *(form.format(n=n, text=text) for n, text in enumerate(PLAIN, 1)))
 
 
+def plain_rows(form: str, odd: dict[int, str]) -> bytes:
+    """A hundred lines by a form; the texts of the odd ones have a form of their own."""
+    lines = [form.format(n=1 + n % 5, text=text) for n, text in enumerate(plain_texts(odd))]
+    return rows("score\tcontent", *lines)
+
+
+def plain_texts(odd: dict[int, str]) -> list[str]:
+    return [odd.get(n, "{text}").format(text=f"{PLAIN[n % 5]} {n}") for n in range(100)]
+
+
 def json_rows(**extra: Any) -> list[dict[str, Any]]:
     return [{"content": text, "score": n} | extra for n, text in enumerate(PLAIN, 1)]
 
@@ -241,6 +251,18 @@ TABLES: dict[str, tuple[str, bytes, dict[str, Any], list[str]]] = {
         rows("score,content", '1,"never closed', "2,fine", "3,good"),
         {},
         ['"never closed', "fine", "good"],
+    ),
+    "inch marks that enclose rows, ratings in words": (
+        "a.tsv",
+        plain_rows("Rated {n} out of 5\t{text}", {40: '"inch {text}', 60: '{text} 24"'}),
+        {},
+        plain_texts({40: '"inch {text}', 60: '{text} 24"'}),
+    ),
+    "inch marks that enclose rows, ratings of the other kind": (
+        "a.tsv",
+        plain_rows("{n}\t{text}", {40: '"inch {text}', 60: '{text} 24"'}).replace(b"1\tgood 50", b"one\tgood 50"),
+        {},
+        [text for text in plain_texts({40: '"inch {text}', 60: '{text} 24"'}) if text != "good 50"],
     ),
     "quotes in the middle": ("a.csv", plain('{n},so "{text}" it is'), {}, [f'so "{text}" it is' for text in PLAIN]),
     "quoting none": ("a.csv", plain('{n},"{text}"'), {"quoting": "none"}, [f'"{text}"' for text in PLAIN]),
