@@ -23,6 +23,7 @@ from src.core.files import atomic_write, spreadsheet_safe, write_json
 from src.core.params import Data, Prepare, read_params
 from src.core.progress import progress_bar
 from src.core.schema import SPLITS
+from src.formats.record_files import ABOVE
 from src.formats.sources import file_name, find_files, local_copy
 from src.tables.data_summary import DataSummary
 from src.tables.ratings import rating_reader
@@ -129,6 +130,8 @@ def report(work: Work, summary: dict[str, Any], files: Iterable[TableFile], scan
     if work.cut_valid:
         share = work.settings.valid_share
         print(f"prepare: no row of {work.data.split_column} is valid: {share:.0%} of train, by hash, became valid")
+    if above := summary["repaired"].get(ABOVE):
+        print(f"prepare: {above} lines above the header are not read; if they are rows, correct the file")
     for file, scan in zip(files, scans, strict=True):
         lines, row = scan.longest
         if lines >= MANY_LINES:

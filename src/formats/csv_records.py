@@ -17,10 +17,30 @@ csv.field_size_limit(2**31 - 1)
 
 MAX_LINES = 1000
 """Lines of a record after which its quote counts as never closed."""
-RETURN = re.compile(r"\r(?!\n)")
-STAND_IN = "\ufdd0"
-"""What stands for a carriage return while a line is parsed: no character, and never part of a text."""
+WITHIN = {"\n": re.compile(r"\r(?!\n)"), "\r\n": re.compile(r"\r(?!\n)|(?<!\r)\n")}
+"""What belongs to the text where lines end with a line feed, or with both."""
+STAND_INS = {"\r": "\ufdd0", "\n": "\ufdd1"}
+"""What stands for them while a line is parsed: no characters, and never part of a text."""
+MOST_LINES = 0.8
+"""Share of lines that must hold what the columns hold to count as records."""
 NUMBER = re.compile(r"\s*[-+]?[\d★☆]")
+
+
+class Profile(NamedTuple):
+    """What the columns of a table hold: the places of numbers; without any, those of a few values, and these."""
+
+    numbers: tuple[int, ...] = ()
+    values: tuple[tuple[int, frozenset[str]], ...] = ()
+
+    def matches(self, lines: list[list[str]], width: int) -> bool:
+        """Tell whether each of some lines, split into fields, could be a record; nearly all must hold such cells."""
+        if not (self.numbers or self.values) or any(len(fields) != width for fields in lines):
+            return False
+        return sum(map(self._matches_line, lines)) >= MOST_LINES * len(lines)
+
+    def _matches_line(self, fields: list[str]) -> bool:
+        numbers = all(NUMBER.match(fields[place]) for place in self.numbers)
+        return numbers and all(fields[place] in known for place, known in self.values)
 
 
 class Dialect(NamedTuple):
@@ -29,8 +49,8 @@ class Dialect(NamedTuple):
     quoting: whether `quote` around a field belongs to the format and not to the text. escapes: whether a backslash
     takes a quote, separator, line end or backslash after it literally. skip_spaces: whether spaces after a separator
     belong to the format. skip_lines: lines above the header, or above the first row if there is no header. padding: a
-    character that a spreadsheet left in runs at the end of lines. returns: whether a carriage return alone is part of
-    the text, since lines end with a line feed. numbers: places of columns that hold numbers.
+    character that a spreadsheet left in runs at the end of lines. line_end: what alone ends a record, any line end if
+    empty. profile: what the columns hold.
     """
 
     separator: str
@@ -40,18 +60,21 @@ class Dialect(NamedTuple):
     skip_spaces: bool = False
     skip_lines: int = 0
     padding: str = ""
-    returns: bool = False
-    numbers: tuple[int, ...] = ()
+    line_end: str = ""
+    profile: Profile = Profile()
 
     def reader(self, lines: Iterable[str]) -> Any:
         """Return a csv.reader that raises csv.Error where a quoted field does not end as it must."""
-        if self.returns:  # csv.reader would end the record
-            lines = map(lambda line: RETURN.sub(STAND_IN, line), lines)  # noqa: C417
+        if self.line_end:  # csv.reader would end the record at any
+            within = WITHIN[self.line_end]
+            lines = map(lambda line: within.sub(lambda found: STAND_INS[found[0]], line), lines)  # noqa: C417
         if self.padding:
             ending = re.compile(rf"{re.escape(self.padding)}+(?=[\r\n]*$)")
             lines = map(lambda line: ending.sub("", line), lines)  # noqa: C417, a generator would end with an error
         if self.escapes:  # csv.reader would drop the backslashes that escape nothing
-            special = re.compile(rf"\\([{re.escape(self.quote + self.separator)}\r\n{STAND_IN}\\])|\\")
+            special = re.compile(
+                rf"\\([{re.escape(self.quote + self.separator)}\r\n{''.join(STAND_INS.values())}\\])|\\"
+            )
             lines = map(lambda line: special.sub(lambda found: found[0] if found[1] else r"\\", line), lines)  # noqa: C417
         return csv.reader(
             lines,
@@ -86,8 +109,8 @@ class OpenQuote(csv.Error):
 class _Lines:
     """Feeds lines to a csv.reader, remembers those of the current record, and takes lines back."""
 
-    def __init__(self, lines: Iterator[str], number: int, returns: bool) -> None:
-        self._lines, self._returns = lines, returns
+    def __init__(self, lines: Iterator[str], number: int, line_end: str) -> None:
+        self._lines, self._line_end = lines, line_end
         self._returned: deque[str] = deque()
         self.record: list[str] = []
         self.number = number
@@ -97,8 +120,9 @@ class _Lines:
 
     def __next__(self) -> str:
         line = self._returned.popleft() if self._returned else next(self._lines)
-        while self._returns and line.endswith("\r"):
-            line += next(self._lines, "\n")
+        while not line.endswith(self._line_end) and (more := next(self._lines, "")):
+            line += more
+            self.number += 1
         self.number += 1
         self.record.append(line)
         if len(self.record) > MAX_LINES:
@@ -113,7 +137,7 @@ class _Lines:
 
 def records(file: Iterable[str], dialect: Dialect) -> Iterator[Record]:
     """Read the records of a file, the header included; blank lines are left out."""
-    lines = _Lines(islice(file, dialect.skip_lines, None), dialect.skip_lines, dialect.returns)
+    lines = _Lines(islice(file, dialect.skip_lines, None), dialect.skip_lines, dialect.line_end)
     reader = dialect.reader(lines)
     while True:
         lines.record = []
@@ -131,20 +155,18 @@ def records(file: Iterable[str], dialect: Dialect) -> Iterator[Record]:
             lines.take_back(lines.record[1:])
             lines.record = lines.record[:1]
             fields = dialect.literal(lines.record[0])
-        elif dialect.returns:
-            fields = [field.replace(STAND_IN, "\r") for field in fields]
+        elif dialect.line_end:
+            for character, stand_in in STAND_INS.items():
+                fields = [field.replace(stand_in, character) for field in fields]
         if fields:
             yield Record(fields, line, lines.record, conflict)
 
 
 def _holds_records(lines: list[str], fields: list[str], dialect: Dialect) -> bool:
-    """Tell whether each line of a quoted record could be a record itself, with numbers where the columns hold them."""
-    if not dialect.numbers or not dialect.quoting or len(fields) == 1:
+    """Tell whether each line of a quoted record could be a record itself, by what the columns hold."""
+    if not dialect.quoting or len(fields) == 1:
         return False
-    parts = [dialect.literal(line) for line in lines]
-    return all(
-        len(part) == len(fields) and all(NUMBER.match(part[place]) for place in dialect.numbers) for part in parts
-    )
+    return dialect.profile.matches(list(map(dialect.literal, lines)), len(fields))
 
 
 def fit(fields: list[str], width: int, dialect: Dialect, repairs: Counter[str] | None = None) -> list[str] | None:

@@ -152,7 +152,7 @@ def _by_letters(raw: bytes, option: str) -> str:
     close = [other for other in others if scores[best] - scores[other] < MARGIN]
     if scores[best] >= 0 and _has_evidence(texts[best], latin=best in LATIN):
         latin = [each for each in LATIN if best in LATIN and scores.get(each, -9) > scores[best] - LATIN_MARGIN]
-        if not close and len(latin) <= 1:
+        if not close and len(latin) <= 1 and best not in LATIN[1:]:
             return best
         if set(close) <= set(latin) and (fitting := _by_alphabet({each: texts[each] for each in latin})):
             return fitting

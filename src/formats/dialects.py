@@ -9,7 +9,7 @@ from itertools import islice, product
 from typing import IO, NamedTuple
 
 from src.core.errors import UserError
-from src.formats.csv_records import NUMBER, Dialect, Record, first_record, fit, records
+from src.formats.csv_records import NUMBER, Dialect, Profile, Record, first_record, fit, records
 
 SEPARATORS = (",", ";", "\t", "|")
 QUOTES = ('"', "'")
@@ -19,6 +19,8 @@ MOST_CONFLICTS = 0.05
 """Share of the records whose quotes may fail before the file is refused."""
 PROFILE_ROWS = 1000
 """Rows from which is learnt what the columns hold."""
+FEW_VALUES = 12
+"""Different cells of a column up to which it is recognised by them, if each occurs a few times."""
 NULL = r"\N"
 DATABASE_LETTERS = "NnrtbfvZ0"
 """What databases write after a backslash beside special characters: NULL, line ends, control characters."""
@@ -106,7 +108,8 @@ class Assessment(NamedTuple):
     number. needed: records that cannot be read without quoting. wrapped: whether quotes stand around the header or most
     fields of a column. quotes, escapes: whether there are quotes, and backslashes before special characters. database:
     whether there are cells NULL, and no backslash that a database would have escaped. returns: whether the first record
-    ends with a line feed and another with a carriage return alone.
+    ends with a line feed, and another with a carriage return alone. feeds: whether the first record ends with both, and
+    another with a line feed alone.
     """
 
     records: int
@@ -119,7 +122,8 @@ class Assessment(NamedTuple):
     escapes: bool
     database: bool
     returns: bool
-    numbers: tuple[int, ...]
+    feeds: bool
+    profile: Profile
 
 
 def find_quoting(open_text: Open, dialect: Dialect, header: bool = True) -> tuple[Dialect, Assessment]:
@@ -129,10 +133,10 @@ def find_quoting(open_text: Open, dialect: Dialect, header: bool = True) -> tupl
     """
     plain = assess(open_text, dialect, header)
     if plain.returns:
-        return find_quoting(open_text, dialect._replace(returns=True), header)
+        return find_quoting(open_text, dialect._replace(line_end="\n"), header)
     # Quotes around a few fields that need none are part of the text.
     literal = plain.quotes and not plain.bad_lines and not plain.needed and not plain.wrapped
-    first = dialect._replace(quoting=False) if literal else dialect._replace(numbers=plain.numbers)
+    first = dialect._replace(quoting=False) if literal else dialect._replace(profile=plain.profile)
     others = [first._replace(quoting=False)] if plain.bad_lines and (plain.quotes or plain.escapes) else []
     escaped = [each._replace(escapes=True) for each in (first, *others)] if plain.escapes else []
     # Of readings that fit as well, the first wins.
@@ -141,7 +145,10 @@ def find_quoting(open_text: Open, dialect: Dialect, header: bool = True) -> tupl
     tried = {each: plain if each == first else assess(open_text, each, header) for each in order}
     best = min(tried, key=lambda each: tried[each].bad_lines)
     if tried[best].returns:
-        return find_quoting(open_text, dialect._replace(returns=True), header)
+        return find_quoting(open_text, dialect._replace(line_end="\n"), header)
+    if tried[best].feeds and tried[best].bad_lines:
+        other = find_quoting(open_text, dialect._replace(line_end="\r\n"), header)
+        return min((best, tried[best]), other, key=lambda found: found[1].bad_lines)
     return best, tried[best]
 
 
@@ -162,10 +169,12 @@ class _Evidence:
         self.dialect = dialect
         self.width = self.records = self.bad_lines = self.conflicts = self.needed = self.learnt = 0
         self.first_conflict: int | None = None
-        self.quotes = self.escapes = self.header_wrapped = self.line_feeds = self.returns = False
-        self.nulls = self.unescaped = False
+        self.quotes = self.escapes = self.header_wrapped = self.nulls = self.unescaped = False
+        self.line_end = ""
+        self.returns = self.feeds = False
         self.filled: list[int] = []
         self.numbers: list[int] = []
+        self.values: list[set[str]] = []
         self.wrapped: list[int] = []
         self.suspicious: list[list[list[str]]] = []
         special = rf"\r\n\\{re.escape(dialect.quote + dialect.separator)}"
@@ -181,12 +190,14 @@ class _Evidence:
             self.escapes = self.escapes or any("\\" in line and self.escape.search(line) for line in lines)
             self.nulls = self.nulls or NULL in fields
             self.unescaped = self.unescaped or any("\\" in self.escaped.sub("", line) for line in lines)
-        if lines[-1][-1:] == "\r":
-            self.returns = self.line_feeds and not self.dialect.returns
+        if not self.dialect.line_end and not lines[-1].endswith(self.line_end):
+            self.returns = self.returns or lines[-1].endswith("\r")
+            self.feeds = self.feeds or lines[-1].endswith("\n")
         if not self.width:
             self.width = len(fields)
-            self.line_feeds = lines[-1].endswith("\n")
+            self.line_end = next((end for end in ("\r\n", "\n") if lines[-1].endswith(end)), "")
             self.filled, self.numbers, self.wrapped = ([0] * self.width for _ in range(3))
+            self.values = [set() for _ in fields]
             if header:
                 self.header_wrapped = lines[0].lstrip().startswith(self.dialect.quote)
                 return
@@ -195,13 +206,15 @@ class _Evidence:
             self.conflicts += 1
             self.first_conflict = self.first_conflict or record.line
         if record.conflict or (len(fields) != self.width and fit(fields, self.width, self.dialect) is None):
-            self.bad_lines += len(lines)
+            self.bad_lines += sum(max(line.count("\n"), 1) for line in lines)
         elif len(lines) > 1:
             self._look_inside(lines)
         else:
             if quoted:
                 separators = lines[0].count(self.dialect.separator)
-                self.needed += separators != self.width - 1 or any(map(partial(self._is_doubled, lines[0]), fields))
+                self.needed += not separators == self.width - 1 == len(fields) - 1 or any(
+                    map(partial(self._is_doubled, lines[0]), fields)
+                )
             if self.learnt < PROFILE_ROWS and len(fields) == self.width:
                 self._learn(fields, lines[0])
 
@@ -217,6 +230,8 @@ class _Evidence:
         for place, field in enumerate(fields):
             self.filled[place] += bool(field)
             self.numbers[place] += NUMBER.match(field) is not None
+            if len(self.values[place]) <= FEW_VALUES:
+                self.values[place].add(field)
             self.wrapped[place] += len(parts) == self.width and parts[place].lstrip(" ").startswith(self.dialect.quote)
 
     def _look_inside(self, lines: list[str]) -> None:
@@ -229,15 +244,22 @@ class _Evidence:
 
     def assessment(self) -> Assessment:
         """Sum the evidence up."""
-        counts = zip(self.numbers, self.filled, strict=True)
-        numbers = tuple(place for place, (number, filled) in enumerate(counts) if number > 0.95 * max(filled, 1))
+        profile = self._profile()
         bad, needed = self.bad_lines, self.needed
         for parts in self.suspicious:
-            if numbers and all(NUMBER.match(fields[place]) for fields in parts for place in numbers):
+            if profile.matches(parts, self.width):
                 bad += len(parts)
             else:
                 needed += 1
         wrapped = self.header_wrapped or max(self.wrapped, default=0) > 0.5 * self.learnt
         database = self.nulls and not self.unescaped
         found = self.records, bad, self.conflicts, self.first_conflict, needed
-        return Assessment(*found, wrapped, self.quotes, self.escapes, database, self.returns, numbers)
+        return Assessment(*found, wrapped, self.quotes, self.escapes, database, self.returns, self.feeds, profile)
+
+    def _profile(self) -> Profile:
+        """Learn from the rows of one line what the columns hold."""
+        counts = zip(self.numbers, self.filled, strict=True)
+        numbers = tuple(place for place, (number, filled) in enumerate(counts) if number > 0.95 * max(filled, 1))
+        few = min(FEW_VALUES, self.learnt // 4)
+        values = [(place, frozenset(found)) for place, found in enumerate(self.values) if 0 < len(found) <= few]
+        return Profile(numbers, () if numbers else tuple(values))

@@ -82,6 +82,23 @@ def test_what_those_tables_hold_beside_reviews_is_counted(prepared: Prepare) -> 
     assert scale == "ratings run from 0 to 4 (0, 1, 2, 3, 4); set data.rating_scale=[0,4], or data.rating_map"
 
 
+@pytest.mark.parametrize(
+    ("content", "settings", "characters"),
+    [
+        (b"\xef\xbb\xbfscore,content\n1,sch\xf6n\n2,gut\n", {}, 1),
+        ("score,content\n1,gut\n2,sch\ud83dn\n".encode("utf-16", "surrogatepass"), {}, 1),
+        ("score,content\n1,приложение\n2,хорошо\n".encode("koi8_r"), {"encoding": "utf-8"}, 16),
+        (b"score,content\n1,gut\n2,sch\x81n\n", {"encoding": "cp1252"}, 1),
+    ],
+)
+def test_characters_that_an_encoding_lacks_are_counted(
+    prepared: Prepare, content: bytes, settings: dict[str, Any], characters: int
+) -> None:
+    found = prepared("a.csv", content, **settings)
+    assert found.summary["repaired"] == {"invalid character": characters}
+    assert "".join(found.texts).count("\ufffd") == characters
+
+
 def table(separator: str = ",", end: str = "\n", **options: str) -> str:
     """Five reviews with a separator, a quote and a line end in them, quoted as RFC 4180 says."""
     texts = ['good; really, "good"', "two\nlines", "fast | slow\tapp", "it's fine", 'a 24" screen']
@@ -107,6 +124,16 @@ def rows(*lines: str, end: str = "\n") -> bytes:
 def plain(form: str, header: str = "score,content", separator: str = ",") -> bytes:
     """Lines made of PLAIN by a form with {n} and {text}."""
     return rows(header, *(form.format(n=n, text=text) for n, text in enumerate(PLAIN, 1)))
+
+
+def plain_rows(form: str, odd: dict[int, str]) -> bytes:
+    """A hundred lines by a form; the texts of the odd ones have a form of their own."""
+    lines = [form.format(n=1 + n % 5, text=text) for n, text in enumerate(plain_texts(odd))]
+    return rows("score\tcontent", *lines)
+
+
+def plain_texts(odd: dict[int, str]) -> list[str]:
+    return [odd.get(n, "{text}").format(text=f"{PLAIN[n % 5]} {n}") for n in range(100)]
 
 
 def json_rows(**extra: Any) -> list[dict[str, Any]]:
@@ -167,6 +194,21 @@ CHINESE = ["这个应用很好用", "更新以后总是闪退", "一般般吧", 
 KOREAN = ["정말 좋은 앱입니다", "업데이트 후 계속 종료됩니다", "그냥 그래요", "아주 유용해요", "광고가 너무 많아요"]
 
 
+TAIWANESE = ["這個應用程式很好用", "更新以後一直閃退", "還可以", "非常喜歡這個軟體", "廣告太多了"]
+GREEK = ["πολύ καλή εφαρμογή", "δεν λειτουργεί μετά την ενημέρωση", "έτσι κι έτσι", "μου αρέσει", "πολλές διαφημίσεις"]
+TURKISH = ["çok güzel bir uygulama", "güncellemeden sonra açılmıyor", "idare eder", "şarkı gibi", "reklamlar çoğaldı"]  # noqa: RUF001
+HEBREW = ["אפליקציה מצוינת", "לא עובד אחרי העדכון", "ככה ככה", "מאוד אהבתי", "יותר מדי פרסומות"]
+ARABIC = ["تطبيق رائع جدا", "لا يعمل بعد التحديث", "لا بأس به", "أحببته كثيرا", "إعلانات كثيرة"]
+THAI = ["แอปดีมาก", "ใช้งานไม่ได้หลังอัปเดต", "ก็พอใช้ได้", "ชอบมาก", "โฆษณาเยอะเกินไป"]
+GERMAN = [
+    "schöne App, für mich perfekt",
+    "stürzt ständig ab",
+    "ganz okay",
+    "läuft flüssig",
+    "zu viel Werbung, ärgerlich",
+]
+
+
 def in_encoding(texts: list[str], encoding: str) -> bytes:
     lines = [f"{1 + (i + j) % 5};{text} {i}" for i in range(40) for j, text in enumerate(texts)]
     return ("score;content\n" + "\n".join(lines) + "\n").encode(encoding)
@@ -177,6 +219,19 @@ TABLES: dict[str, tuple[str, bytes, dict[str, Any], list[str]]] = {
     "separator set": ("a.csv", table("^").encode(), {"separator": "^"}, TEXTS),
     "windows line ends": ("a.csv", table(end="\r\n").encode(), {}, TEXTS),
     "carriage returns in texts": ("a.csv", plain("{n},{text}\ragain"), {}, [f"{text}\ragain" for text in PLAIN]),
+    "line feeds in texts without quotes": (
+        "a.tsv",
+        plain("{text}\nagain\t{n}\r", "content\tscore\r"),
+        {},
+        [f"{text}\nagain" for text in PLAIN],
+    ),
+    "line feeds in texts without quotes, text last": (
+        "a.tsv",
+        plain("{n}\t{text}\n\nagain\r", "score\tcontent\r"),
+        {},
+        [f"{text}\n\nagain" for text in PLAIN],
+    ),
+    "a header from another system": ("a.csv", plain("{n},{text}", "score,content\r"), {}, PLAIN),
     "old mac line ends": ("a.csv", plain("{n},{text}").replace(b"\n", b"\r"), {}, PLAIN),
     "a sep line": ("a.csv", table(";", above="sep=;\n").encode(), {}, TEXTS),
     "title lines": ("a.csv", table(above="Reviews of May\n\nall countries\n").encode(), {}, TEXTS),
@@ -196,6 +251,18 @@ TABLES: dict[str, tuple[str, bytes, dict[str, Any], list[str]]] = {
         rows("score,content", '1,"never closed', "2,fine", "3,good"),
         {},
         ['"never closed', "fine", "good"],
+    ),
+    "inch marks that enclose rows, ratings in words": (
+        "a.tsv",
+        plain_rows("Rated {n} out of 5\t{text}", {40: '"inch {text}', 60: '{text} 24"'}),
+        {},
+        plain_texts({40: '"inch {text}', 60: '{text} 24"'}),
+    ),
+    "inch marks that enclose rows, ratings of the other kind": (
+        "a.tsv",
+        plain_rows("{n}\t{text}", {40: '"inch {text}', 60: '{text} 24"'}).replace(b"1\tgood 50", b"one\tgood 50"),
+        {},
+        [text for text in plain_texts({40: '"inch {text}', 60: '{text} 24"'}) if text != "good 50"],
     ),
     "quotes in the middle": ("a.csv", plain('{n},so "{text}" it is'), {}, [f'so "{text}" it is' for text in PLAIN]),
     "quoting none": ("a.csv", plain('{n},"{text}"'), {"quoting": "none"}, [f'"{text}"' for text in PLAIN]),
@@ -232,6 +299,28 @@ TABLES: dict[str, tuple[str, bytes, dict[str, Any], list[str]]] = {
         rows("title,content,score", "Great,I love it,5", ",no title,3", "no text,,1"),
         {"text_column": ["title", "content"]},
         ["Great\nI love it", "no title", "no text"],
+    ),
+    "textless rows in the thousands": (
+        "a.csv",
+        rows("score,content", *(f"{1 + i % 5}," for i in range(3000)), "5,good"),
+        {},
+        ["good"],
+    ),
+    "pages of reviews that all lack a text": (
+        "a.jsonl",
+        rows(
+            json.dumps({"data": [{"score": 5, "content": None}] * 30 + json_rows()}),
+            json.dumps({"data": [{"score": 5}] * 3}),
+            json.dumps({"data": [{"score": 5, "content": None}] * 3}),
+        ),
+        {},
+        PLAIN,
+    ),
+    "a review without text that holds its history": (
+        "a.jsonl",
+        rows(json.dumps({"content": None, "score": 5, "history": json_rows()}), *map(json.dumps, json_rows())),
+        {},
+        PLAIN,
     ),
     "json lines": ("a.jsonl", rows(*map(json.dumps, json_rows())), {}, PLAIN),
     "json lines named json": ("a.json", rows(*map(json.dumps, json_rows())), {}, PLAIN),
@@ -286,6 +375,46 @@ TABLES: dict[str, tuple[str, bytes, dict[str, Any], list[str]]] = {
         {},
         PLAIN,
     ),
+    "a sheet for each year": (
+        "a.xlsx",
+        xlsx(
+            [["Reviews"], ["score", "content"], [1, PLAIN[0]], [2, PLAIN[1]]],
+            [["About"]],
+            [["score", "content"], *([n, text] for n, text in enumerate(PLAIN[2:], 3))],
+        ),
+        {},
+        PLAIN,
+    ),
+    "sheets without a header": (
+        "a.xlsx",
+        xlsx([[n, text] for n, text in enumerate(PLAIN[:2], 1)], [[n, text] for n, text in enumerate(PLAIN[2:], 3)]),
+        {"header": False, "text_column": 2, "rating_column": 1},
+        PLAIN,
+    ),
+    "a row in quotes as a whole with a line separator": (
+        "a.csv",
+        rows("content,score", *(f'"{text}\u2028really,{n}"' for n, text in enumerate(PLAIN, 1))),
+        {},
+        [f"{text}\u2028really" for text in PLAIN],
+    ),
+    "backslashes of a database": (
+        "a.tsv",
+        rows("score\tcontent\tversion", *(rf"{n}	{text} C:\\new	\N" for n, text in enumerate(PLAIN, 1))),
+        {},
+        [rf"{text} C:\new" for text in PLAIN],
+    ),
+    "a quote inside a field with backslashes": (
+        "a.csv",
+        rows("score,content", *(rf'{n},"{text} \"x\", y"' for n, text in enumerate(PLAIN * 6, 1)), '5,"a "b" c"'),
+        {},
+        [*(f'{text} "x", y' for text in PLAIN), '"a "b" c"'],
+    ),
+    "no header, long texts": (
+        "a.csv",
+        b"".join(b'"%d, so, on\n%s, and, more";%d;v\n' % (n, b"line, a\n" * n, 1 + n % 5) for n in range(30)),
+        {"header": False, "text_column": 1, "rating_column": 2},
+        [f"{n}, so, on\n" + "line, a\n" * n + ", and, more" for n in range(30)],
+    ),
     "gzip": ("a.csv.gz", gzip.compress(table().encode()), {}, TEXTS),
     "bzip2": ("a.csv.bz2", bz2.compress(table().encode()), {}, TEXTS),
     "xz": ("a.csv.xz", lzma.compress(table().encode()), {}, TEXTS),
@@ -322,6 +451,11 @@ def test_a_small_table(prepared: Prepare, name: str) -> None:
         *((JAPANESE, encoding) for encoding in ("shift_jis", "cp932", "euc_jp")),
         *((CHINESE, encoding) for encoding in ("gb18030", "gbk")),
         *((KOREAN, encoding) for encoding in ("euc_kr", "cp949")),
+        *((TAIWANESE, encoding) for encoding in ("big5", "cp950")),
+        *((GREEK, encoding) for encoding in ("cp1253", "iso8859_7")),
+        *((TURKISH, encoding) for encoding in ("cp1254", "iso8859_9")),
+        *((HEBREW, "cp1255"), (ARABIC, "cp1256"), (THAI, "cp874")),
+        *((GERMAN, encoding) for encoding in ("cp1252", "iso8859_15", "cp850", "mac_roman")),
     ],
 )
 def test_an_encoding_is_found_or_two_are_shown(prepared: Prepare, texts: list[str], encoding: str) -> None:
@@ -370,7 +504,7 @@ TIMES = [datetime(day.year, day.month, day.day, 12, 30, tzinfo=UTC) for day in D
         (
             "a.jsonl",
             pd.DataFrame({"content": PLAIN, "score": 5, "at": TIMES})
-            .to_json(orient="records", lines=True, date_format="epoch")
+            .to_json(orient="records", lines=True, date_format="iso")
             .encode(),
         ),
         (
@@ -383,6 +517,7 @@ TIMES = [datetime(day.year, day.month, day.day, 12, 30, tzinfo=UTC) for day in D
         ("b.parquet", parquet(at=DAYS)),
         ("c.parquet", parquet(at=pa.array(TIMES, pa.timestamp("ns")))),
         ("d.parquet", parquet(at=pa.array([int(at.timestamp() * 1000) for at in TIMES]))),
+        ("a.xlsx", xlsx([["content", "score", "at"], *([t, 5, str(at)] for t, at in zip(PLAIN, TIMES, strict=True))])),
     ],
 )
 def test_dates_of_every_type_are_iso_text(prepared: Prepare, name: str, content: bytes) -> None:

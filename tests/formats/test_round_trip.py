@@ -128,6 +128,8 @@ def test_csv_with_quotes(rows: Rows, quoting: Any, separator: str, encoding: str
 def test_csv_with_backslashes(rows: Rows, quoting: Any, separator: str, encoding: str) -> None:
     # Without such a row, a small table may be read in two ways.
     rows = encodable([*rows, ('said "no", yes; and\tso | on', 3)], encoding)
+    if quoting == csv.QUOTE_NONE:  # csv.writer leaves a carriage return as it is
+        rows = [(text.replace("\r", " "), stars) for text, stars in rows]
     out = io.StringIO(newline="")
     how: dict[str, Any] = {"quoting": quoting, "doublequote": False, "escapechar": "\\", "lineterminator": "\n"}
     csv.writer(out, delimiter=separator, **how).writerows([("score", "content"), *((n, text) for text, n in rows)])
