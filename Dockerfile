@@ -1,5 +1,5 @@
 # The service with the model in models/export. First run dvc repro export or dvc pull models/export, then:
-# docker build --tag review-stars . && docker run --rm --read-only --publish 127.0.0.1:8000:8000 review-stars
+# docker build --tag review-stars . && docker run --rm --read-only --tmpfs /tmp --publish 127.0.0.1:8000:8000 review-stars
 FROM python:3.11-slim
 ENV PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1
 WORKDIR /app

@@ -17,7 +17,7 @@ INSTALL := $(if $(UV),uv pip install --python $(VENV)/bin/python \
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
 
-$(VENV)/installed: requirements.txt requirements-predict.txt requirements-serve.txt constraints.txt
+$(VENV)/installed: requirements.txt requirements-predict.txt requirements-serve.txt requirements-excel.txt constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(INSTALL) --requirement requirements.txt
 	touch $@

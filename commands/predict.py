@@ -1,13 +1,12 @@
 """Predict the star ratings of the reviews in a table or in a folder of tables.
 
-python -m commands.predict reviews.csv --output scored.csv                 CSV, TSV, JSON lines or Parquet
+python -m commands.predict reviews.csv --output scored.csv                 CSV, JSON, Parquet or Excel
 python -m commands.predict - --format jsonl --output - < reviews.jsonl     from a pipe into a pipe
 python -m commands.predict reviews.csv --output scored.csv --resume        continue a run that was killed
 python -m commands.predict reviews --output scored --engine dask           the files of a folder, in parallel
 """
 
 import argparse
-import re
 import shutil
 import sys
 from collections import Counter
@@ -28,13 +27,17 @@ from src.core.fingerprints import fingerprint
 from src.core.params import Engine, read_params
 from src.core.progress import progress_bar
 from src.core.schema import read_text, text_problem
+from src.formats.archives import uncompressed_name
+from src.formats.record_files import FORMATS, FileFormat, kind_of
+from src.formats.sources import file_name, find_files, local_copy, local_path, readable
 from src.serving.predictor import EXPORTED_MODEL, Predictor, cached_predictor, md5
-from src.tables.readers import FORMATS, kind_of
-from src.tables.sources import file_name, find_files, local_copy
-from src.tables.writers import Chunk, OutputTable, open_table
+from src.tables.writers import Chunk, OutputTable, Reviews, open_table
 
 DIGITS = 6
 PART_SUFFIX = ".part"
+STANDARD_OUTPUT = ".any"
+"""The suffix of the file that becomes standard output, which has no format in its name."""
+KINDS = ("auto", "csv", "json", "jsonl", "parquet", "excel")
 EXPLAINED_WORDS = 5
 ENGINE_OPTIONS = {
     "engine": "for a folder: local (this process) or dask",
@@ -48,9 +51,8 @@ class Options(NamedTuple):
     """How to predict a table; `work` identifies the other options and the content of the model."""
 
     model: Path
-    column: str | None
-    format: str | None
-    encoding: str
+    columns: list[str] | None
+    format: FileFormat
     explain: bool
     resume: bool
     work: str
@@ -58,7 +60,8 @@ class Options(NamedTuple):
 
 def main() -> None:
     args = read_arguments()
-    settings = (args.text_column, args.format, args.encoding, args.explain)
+    how = FileFormat(args.format, args.encoding, args.separator, args.quoting, not args.no_header, prefix="--")
+    settings = (args.text_column, how, args.explain)
     options = Options(args.model, *settings, args.resume, fingerprint([args.model], settings))
     with ExitStack() as pipes:
         path = str(pipes.enter_context(copied_input(args.format))) if args.input == "-" else args.input
@@ -66,12 +69,13 @@ def main() -> None:
         if source.folder:
             counts = predict_folder(source.files, args, options)
         elif args.output == "-":
-            kind = args.format or kind_of(Path(file_name(path)), "--format")
-            counts = predict_file(path, pipes.enter_context(copied_output(kind)), options)
+            counts = predict_file(path, pipes.enter_context(copied_output()), options)
         else:
-            counts = predict_file(path, Path(args.output), options)
+            output = local_path(args.output)
+            check_output(output, path)
+            counts = predict_file(path, output, options)
     scored = counts.pop(None, 0)
-    reasons = ", ".join(f"{reason}: {count}" for reason, count in counts.items())
+    reasons = ", ".join(f"{reason}: {count}" for reason, count in sum_by_kind(counts).items())
     missing = f", {counts.total()} not scored ({reasons})" if counts else ""
     message = f"predict: {scored + counts.total()} rows: {scored} scored{missing}"
     print(message, file=sys.stderr if args.output == "-" else sys.stdout)
@@ -81,15 +85,23 @@ def read_arguments() -> argparse.Namespace:
     """Parse the command line; exit with a message if options do not fit together."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument(
-        "input", help="a table of reviews (also .gz or .zip) or a folder of tables; - for standard input"
+        "input", help="a table of reviews (also compressed) or a folder of tables; - for standard input"
     )
     parser.add_argument("--output", required=True, metavar="PATH", help="in the input's format; - for standard output")
     parser.add_argument(
         "--model", type=Path, default=EXPORTED_MODEL, metavar="FOLDER", help=f"default: {EXPORTED_MODEL}"
     )
-    parser.add_argument("--text-column", metavar="NAME", help="default: the column that the model was trained on")
-    parser.add_argument("--format", choices=("csv", "jsonl", "parquet"), help="default: from the name of the input")
-    parser.add_argument("--encoding", default="auto", help="default: auto, which detects it as data.encoding does")
+    parser.add_argument(
+        "--text-column",
+        metavar="NAME",
+        action="append",
+        help="repeat it for several; default: the columns that the model was trained on",
+    )
+    parser.add_argument("--format", choices=KINDS, default="auto", help="default: auto, from the name of the input")
+    parser.add_argument("--encoding", default="auto", help="default: auto, which finds it as data.encoding does")
+    parser.add_argument("--separator", default="auto", help="of CSV; default: auto")
+    parser.add_argument("--quoting", choices=("auto", "double", "none"), default="auto", help="of CSV; default: auto")
+    parser.add_argument("--no-header", action="store_true", help="the columns have no names; they are called 1, 2, ...")
     parser.add_argument(
         "--explain", action="store_true", help="add the words with the largest effect on the rating (10 times slower)"
     )
@@ -97,7 +109,7 @@ def read_arguments() -> argparse.Namespace:
     for name, described in ENGINE_OPTIONS.items():
         parser.add_argument(f"--{name}", metavar=name.upper(), help=f"{described}; default: from params.yaml")
     args = parser.parse_args()
-    if args.input == "-" and not args.format:
+    if args.input == "-" and args.format == "auto":
         parser.error("standard input needs --format")
     if args.resume and "-" in (args.input, args.output):
         parser.error("--resume needs files, not standard input or output")
@@ -107,12 +119,15 @@ def read_arguments() -> argparse.Namespace:
 def predict_file(location: str, output: Path, options: Options, wait: bool = False) -> Counter[str | None]:
     """Predict one table. Returns the number of rows for each reason why they were not scored; None: scored."""
     predictor = cached_predictor(options.model, options.work)
-    column = options.column or predictor.description.text_column
+    description = predictor.description
+    reviews = Reviews(options.columns or description.text_columns, description.missing)
+    # Names of columns that a model learnt from a table without a header are numbers.
+    header = options.format.header and (description.header or options.columns is not None)
     names = list(added_columns(Chunk([], [], []), predictor, options.explain))
     with TemporaryDirectory() as folder:
         path = local_copy(location, Path(folder))
-        table = open_table(path, options.format, options.encoding, column, names)
-        check_output_name(output, table.kind)
+        table = open_table(path, options.format._replace(header=header), reviews, names, location)
+        check_output_name(output, table.kinds)
         with resumable_parts(output, f"{options.work} {md5(path)}", options.resume, wait=wait) as parts:
             counts = write_parts(parts, table, predictor, options.explain)
             with atomic_write(output) as temporary:
@@ -126,8 +141,7 @@ def write_parts(folder: Path, table: OutputTable, predictor: Predictor, explain:
     The table is read twice: errors in it are reported before the work starts, and the progress bar knows the total.
     """
     counts: Counter[str | None] = Counter()
-    rows = sum(len(chunk.cells) for chunk in table.chunks())
-    with progress_bar(total=rows, desc="predict", unit=" reviews") as progress:
+    with progress_bar(total=table.count(), desc="predict", unit=" reviews") as progress:
         for number, chunk in enumerate(table.chunks()):
             part = folder / f"{number:08}{PART_SUFFIX}"
             if part.exists():
@@ -170,21 +184,34 @@ def format_effects(effects: list[tuple[str, float]]) -> str:
     return ", ".join(f"{word} {effect:+.2f}" for word, effect in effects[:EXPLAINED_WORDS])
 
 
-def check_output_name(output: Path, kind: str) -> None:
+def check_output(output: Path, location: str) -> None:
+    """Refuse an output that is the input, also by another name or through a link."""
+    if output.exists() and "://" not in location and output.samefile(local_path(location)):
+        raise UserError(f"{output}: the output is the input, which would be lost; choose another name")
+
+
+def check_output_name(output: Path, kinds: Sequence[str]) -> None:
     """Refuse an output that is a folder or whose name ends like another format."""
-    if output.is_dir() or FORMATS.get(output.suffix.lower()) != kind:
-        endings = ", ".join(ending for ending, known in FORMATS.items() if known == kind)
-        raise UserError(f"{output}: the output must be a {kind} file, like the input; end its name with {endings}")
+    if output.is_dir() or (
+        output.suffix.lower() != STANDARD_OUTPUT and FORMATS.get(output.suffix.lower()) not in kinds
+    ):
+        endings = ", ".join(ending for ending, known in FORMATS.items() if known in kinds)
+        raise UserError(f"{output}: the output must be a {kinds[-1]} file, like the input; end its name with {endings}")
+
+
+def sum_by_kind(counts: Counter[str | None]) -> Counter[str]:
+    """Sum the counts of reasons that differ in details behind a colon."""
+    kinds: Counter[str] = Counter()
+    for reason, count in counts.items():
+        kinds[str(reason).partition(":")[0]] += count
+    return kinds
 
 
 def predict_folder(locations: list[str], args: argparse.Namespace, options: Options) -> Counter[str | None]:
-    """Predict the files of a folder, each into a file of the same name (without .gz or .zip) in another folder."""
-    output = Path(args.output)
-    names = [re.sub(r"(\.gz|\.zip)+$", "", file_name(location), flags=re.IGNORECASE) for location in locations]
+    """Predict the files of a folder, each into a file of the same name, uncompressed, in another folder."""
+    output = local_path(args.output)
+    names = [output_name(location, options.format) for location in locations]
     check_folder(locations, names, output)
-    if options.format is None:
-        for name in names:
-            kind_of(Path(name), "--format")
     engine = engine_of(args)
     with resumable_parts(output, options.work, options.resume, keep=True) as parts, open_executor(engine) as executor:
         jobs = zip(locations, [parts / name for name in names], strict=True)
@@ -194,6 +221,14 @@ def predict_folder(locations: list[str], args: argparse.Namespace, options: Opti
             for name in names:
                 (parts / name).replace(temporary / name)
     return counts
+
+
+def output_name(location: str, how: FileFormat) -> str:
+    """Return the name of the output for a file of a folder."""
+    path = Path(file_name(location)) if "://" in location else Path(location)
+    with readable(location):
+        name, kind = uncompressed_name(path), kind_of(path, how)
+    return f"{Path(name).stem}.csv" if kind == "excel" else name
 
 
 def check_folder(locations: list[str], names: list[str], output: Path) -> None:
@@ -249,10 +284,10 @@ def copied_input(kind: str) -> Iterator[Path]:
 
 
 @contextmanager
-def copied_output(kind: str) -> Iterator[Path]:
+def copied_output() -> Iterator[Path]:
     """Yield a file to write to; copy it to standard output when it is complete."""
     with TemporaryDirectory() as folder:
-        path = Path(folder) / f"standard output.{kind}"
+        path = Path(folder) / f"standard output{STANDARD_OUTPUT}"
         yield path
         with path.open("rb") as file, open(sys.stdout.fileno(), "wb", buffering=0, closefd=False) as out:
             shutil.copyfileobj(file, out, 1 << 20)

@@ -24,6 +24,10 @@ HELP = {
     "characters": "maximum characters per review",
     "seconds": "maximum seconds per request",
     "queue": "maximum requests in progress at once",
+    "file": "maximum bytes of a file with a table",
+    "file_seconds": "maximum seconds to receive and read a file",
+    "rows": "maximum rows per file",
+    "files": "maximum files in progress at once",
 }
 
 
@@ -35,7 +39,8 @@ def main() -> None:
     parser.add_argument("--host", default="127.0.0.1", help="default: 127.0.0.1, this machine only")
     parser.add_argument("--port", type=int, default=8000, help="default: 8000; 0 for any free port")
     for name, default in Limits()._asdict().items():
-        parser.add_argument(f"--{name}", type=positive, default=default, help=f"{HELP[name]}; default: {default}")
+        option = f"--{name.replace('_', '-')}"
+        parser.add_argument(option, type=positive, default=default, help=f"{HELP[name]}; default: {default}")
     args = parser.parse_args()
     limits = Limits(*(getattr(args, name) for name in Limits._fields))
     app = make_app(Predictor(args.model), limits, read_token())
@@ -48,7 +53,7 @@ def main() -> None:
         server_header=False,
         proxy_headers=False,
         timeout_keep_alive=limits.seconds,
-        timeout_graceful_shutdown=limits.seconds + 1,
+        timeout_graceful_shutdown=max(limits.seconds, limits.file_seconds) + 1,
     )
     with open_socket(args.host, args.port) as sock:
         # Exempt all objects so far from garbage collection, which delayed 1 response in 100 by 50 ms.

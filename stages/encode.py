@@ -2,8 +2,9 @@
 
 import shutil
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import partial
+from hashlib import blake2b
 from operator import add
 from pathlib import Path
 
@@ -38,18 +39,21 @@ def main() -> None:
             raise UserError(f"no word occurs {settings.min_count} times in the train split; lower encode.min_count")
         vocabulary.write_text("\n".join(words) + "\n", encoding="utf-8", newline="\n")
         save_tokenizer(Tokenizer(words, settings.max_length), temporary / "tokenizer")
-        oov_rate = {}
+        oov_rate, texts = {}, {}
         for split in SPLITS:
             files = list_parts(INPUT / f"{split}.parquet")
             jobs = [(file, scratch / f"{split}-{number}") for number, file in enumerate(files)]
             counted = executor.map(partial(encode_file, vocabulary, settings.max_length), jobs)
             join_encoded(temporary / split, [folder for _, folder in jobs])
             oov_rate[split] = round(sum(unknown for unknown, _ in counted) / sum(total for _, total in counted), 4)
+            texts[split] = np.concatenate([np.load(digests_path(folder), allow_pickle=False) for _, folder in jobs])
         shutil.rmtree(scratch)
         write_json(temporary / "stars.json", list(STARS))
-    write_json(METRICS, {"vocabulary": len(words), "oov_rate": oov_rate})
+    leakage = {split: int(np.isin(texts[split], texts["train"]).sum()) for split in SPLITS if split != "train"}
+    write_json(METRICS, {"vocabulary": len(words), "oov_rate": oov_rate, "leakage": leakage})
     rates = ", ".join(f"{split} {rate:.2%}" for split, rate in oov_rate.items())
     print(f"encode: vocabulary of {len(words)} words; out-of-vocabulary rate: {rates}")
+    print(f"encode: {leakage['test']} of {len(texts['test'])} test reviews are equal to a train review after cleaning")
 
 
 def count_file(path: Path) -> Counter[str]:
@@ -61,10 +65,23 @@ def encode_file(vocabulary: Path, max_length: int, job: tuple[Path, Path]) -> tu
     """Encode the reviews of one file into a folder; return the number of unknown words and of all words."""
     source, target = job
     words = tuple(read_vocabulary(vocabulary))
-    reviews = encode(read_parts(source), cached_tokenizer(words, max_length))
+    texts: list[bytes] = []
+    reviews = encode(digested(read_parts(source), texts), cached_tokenizer(words, max_length))
+    np.save(digests_path(target), np.frombuffer(b"".join(texts), np.uint64), allow_pickle=False)
     with atomic_write(target) as temporary:
         save_encoded(temporary, reviews)
     return int(np.count_nonzero(reviews.ids == UNKNOWN)), len(reviews.ids)
+
+
+def digests_path(folder: Path) -> Path:
+    return folder.with_name(f"{folder.name}-texts.npy")
+
+
+def digested(batches: Iterable[pa.RecordBatch], digests: list[bytes]) -> Iterator[pa.RecordBatch]:
+    """Pass batches of reviews on and add an 8-byte digest of each cleaned text: equal texts have equal digests."""
+    for batch in batches:
+        digests += [blake2b(text.encode(), digest_size=8).digest() for text in batch.column("text").to_pylist()]
+        yield batch
 
 
 def encode(batches: Iterator[pa.RecordBatch], tokenizer: Tokenizer) -> EncodedReviews:

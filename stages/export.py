@@ -72,6 +72,8 @@ def describe(params: Params, files: dict[str, str]) -> ModelDescription:
     }
     return ModelDescription(
         text_column=params.data.text_column,
+        missing=params.data.missing,
+        header=params.data.header,
         language=params.data.language,
         clean=params.clean,
         stop_words=sorted(words.stop),

@@ -1,20 +1,21 @@
 """Read the table of reviews; keep, reject and count every row; split before anything is learnt.
 
-Each file of the table is read twice: first to digest its texts, then, after duplicates have been resolved over all
-files, to write its reviews. In between, the workers exchange arrays through a scratch folder inside the output.
+Each file of the table is read once. Its rows wait in a scratch folder inside the output, through which the workers also
+exchange arrays, until duplicates are resolved over all files.
 """
 
 import csv
 import io
 import shutil
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
-from functools import partial
+from functools import partial, reduce
 from operator import add
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
+import pyarrow as pa
 
 from src.core.errors import UserError, run
 from src.core.executor import open_executor
@@ -22,41 +23,58 @@ from src.core.files import atomic_write, spreadsheet_safe, write_json
 from src.core.params import Data, Prepare, read_params
 from src.core.progress import progress_bar
 from src.core.schema import SPLITS
+from src.formats.record_files import ABOVE
+from src.formats.sources import file_name, find_files, local_copy
+from src.tables.data_summary import DataSummary
+from src.tables.ratings import rating_reader
 from src.tables.readers import read_table
 from src.tables.review_parquet import ReviewWriter, part_path
-from src.tables.sources import file_name, find_files, local_copy
+from src.tables.row_parser import RowParser, RowWriter, read_rows, to_reviews
 from src.tables.splitting import (
     UNUSABLE,
-    DataSummary,
     RejectedRow,
-    classify_rows,
+    UsableRows,
     count_leakage,
+    cut_valid,
+    describe_status,
     resolve_duplicates,
-    scan_rows,
     sort_by_bucket,
 )
+from src.tables.table_checks import check_table, describe_rows
 
 OUTPUT = Path("data/prepare")
 METRICS = Path("metrics/data.json")
 BUCKETS = 256
 """The most buckets. There is one for each file up to this, so that a bucket needs about as much memory as a file."""
 
+MANY_LINES = 50
+"""Lines of a row from which on it is reported."""
+
 
 class TableFile(NamedTuple):
-    """A file of the table: its number, its path, the number of rows in the files before it, and its own.
-
-    state: its size and modification time, which show whether it has changed.
-    """
+    """A file of the table: its number, its name, the number of rows in the files before it, and its own."""
 
     number: int
-    location: str
-    state: tuple[int, int]
+    name: str
     rows_before: int
     rows: int
 
 
+class Scan(NamedTuple):
+    """What scan_file found: the number of rows, the usable rows in each bucket and in each split, how it was read."""
+
+    rows: int
+    buckets: np.ndarray
+    splits: np.ndarray
+    summary: DataSummary
+    longest: tuple[int, int]
+
+
 class Work(NamedTuple):
-    """What all tasks need: settings, output and scratch folder, number of buckets, whether the table is a folder."""
+    """What all tasks need: settings, output and scratch folder, number of buckets, whether the table is a folder.
+
+    cut_valid: whether the valid split is cut from train, because the split column has none.
+    """
 
     data: Data
     settings: Prepare
@@ -64,6 +82,7 @@ class Work(NamedTuple):
     scratch: Path
     buckets: int
     folder: bool
+    cut_valid: bool = False
 
 
 def main() -> None:
@@ -75,46 +94,77 @@ def main() -> None:
         for folder in [work.scratch, *([temporary / f"{split}.parquet" for split in SPLITS] if source.folder else [])]:
             folder.mkdir(parents=True)
         scans = executor.map(partial(scan_file, work), enumerate(source.files))
-        paths, states, rows, counts = zip(*scans, strict=True)
-        rows_before = np.cumsum([0, *rows]).tolist()[:-1]
-        parts = [TableFile(*each) for each in zip(range(len(rows)), paths, states, rows_before, rows, strict=True)]
-        save(work.scratch / "counts.npy", np.array(counts))
+        files = number_rows(source.files, scans)
+        save(work.scratch / "counts.npy", np.array([scan.buckets for scan in scans]))
+        work = work._replace(cut_valid=data.split_column is not None and lacks_valid(scans))
         leakage = executor.fold(partial(resolve_bucket, work), add, range(work.buckets))
-        data_summary = executor.fold(partial(write_file, work), add, parts)
+        data_summary = reduce(add, [scan.summary for scan in scans])
+        data_summary += executor.fold(partial(write_file, work), add, files)
         summary = data_summary.summary() | {"leakage": leakage}
-        if data_summary.rejected_share > settings.max_rejected:
-            problem = f"{data.path}: {data_summary.describe_rejected()}"
-            raise UserError(f"{problem}; check the data settings, or raise prepare.max_rejected")
-        rows_text = "{read} rows: {used} used, {rejected} rejected, {duplicates} duplicates".format(**summary["rows"])
-        for split, count in summary["splits"].items():
-            if not count:
-                cause = "data.split_column" if data.split_column else "prepare.valid_share and prepare.test_share"
-                raise UserError(f"{data.path}: no usable review for the {split} split ({rows_text}); check {cause}")
-        if max(summary["stars"].values()) == data_summary.stars.total():
-            raise UserError(f"{data.path}: all reviews have the same rating ({rows_text}); check data.rating_column")
-        join_rejects(work, parts)
+        check_table(data_summary, data, settings.max_rejected)
+        join_rejects(work, files)
         if source.folder:
-            write_file_index(temporary / "files.csv", source.files, parts)
+            write_file_index(temporary / "files.csv", source.files, files)
         shutil.rmtree(work.scratch)
     write_json(METRICS, summary)
-    print(f"prepare: {rows_text};", ", ".join(f"{split} {count}" for split, count in summary["splits"].items()))
+    report(work, summary, files, scans)
 
 
-def scan_file(work: Work, file: tuple[int, str]) -> tuple[str, tuple[int, int], int, np.ndarray]:
-    """Save the usable rows of a file, sorted by bucket.
+def number_rows(names: Iterable[str], scans: Sequence[Scan]) -> list[TableFile]:
+    """Return the files with the number of rows before each."""
+    before = np.cumsum([0, *(scan.rows for scan in scans)]).tolist()
+    pairs = enumerate(zip(names, scans, strict=True))
+    return [TableFile(number, name, before[number], scan.rows) for number, (name, scan) in pairs]
 
-    Returns the local path of the file, its state, its number of rows, and the number of usable rows in each bucket.
-    """
+
+def lacks_valid(scans: Iterable[Scan]) -> bool:
+    """Return whether there are train rows but no valid rows."""
+    counts = dict(zip(SPLITS, np.sum([scan.splits for scan in scans], axis=0), strict=True))
+    return bool(counts["train"]) and not counts["valid"]
+
+
+def report(work: Work, summary: dict[str, Any], files: Iterable[TableFile], scans: Iterable[Scan]) -> None:
+    """Print what was done, and what may be wrong."""
+    splits = ", ".join(f"{split} {count}" for split, count in summary["splits"].items())
+    print(f"prepare: {describe_rows(summary['rows'])}; {splits}")
+    if work.cut_valid:
+        share = work.settings.valid_share
+        print(f"prepare: no row of {work.data.split_column} is valid: {share:.0%} of train, by hash, became valid")
+    if above := summary["repaired"].get(ABOVE):
+        print(f"prepare: {above} lines above the header are not read; if they are rows, correct the file")
+    for file, scan in zip(files, scans, strict=True):
+        lines, row = scan.longest
+        if lines >= MANY_LINES:
+            place = f"row {row} of {file.name} spans {lines} lines"
+            print(f"prepare: {place}; if it holds other rows, set data.quoting to none, or close its quote")
+
+
+def scan_file(work: Work, file: tuple[int, str]) -> Scan:
+    """Read a file: save its rows as they were read, and the digests of the usable ones, sorted by bucket."""
     number, location = file
     data, settings = work.data, work.settings
     path = local_copy(location, work.scratch / str(number), data.url_timeout, data.url_max_mb)
     state = state_of(path)
-    rows = progress_bar(read_table(path, data).rows, desc="read", unit=" rows", leave=False)
-    has_split = data.split_column is not None
-    read, usable = scan_rows(rows, settings.valid_share, settings.test_share, settings.split_salt, has_split)
-    usable, counts = sort_by_bucket(usable, work.buckets)
-    save(work.scratch / f"usable-{number}.npy", usable)
-    return str(path), state, read, counts
+    table = read_table(path, data, location)
+    usable = UsableRows(settings.valid_share, settings.test_share, settings.split_salt)
+    with RowWriter(rows_path(work, number)) as writer:
+        for row in map(parser_for(data).parse, progress_bar(table.rows, desc="read", unit=" rows", leave=False)):
+            writer.add(row)
+            usable.add(row)
+    if state_of(path) != state:
+        raise UserError(f"{location}: changed while it was read; run again when it is complete")
+    sorted_rows, buckets = sort_by_bucket(usable.array(), work.buckets)
+    save(work.scratch / f"usable-{number}.npy", sorted_rows)
+    summary = DataSummary()
+    summary.add_table(table)
+    splits = np.bincount(sorted_rows["split"], minlength=len(SPLITS))
+    return Scan(usable.rows, buckets, splits, summary, table.findings.longest)
+
+
+def parser_for(data: Data) -> RowParser:
+    """Return what reads the cells of a row by the settings of the table."""
+    scale = (data.rating_scale[0], data.rating_scale[1]) if data.rating_scale else None
+    return RowParser(data.split_column is not None, rating_reader(scale, data.rating_map), frozenset(data.missing))
 
 
 def state_of(path: Path) -> tuple[int, int]:
@@ -123,11 +173,17 @@ def state_of(path: Path) -> tuple[int, int]:
     return stat.st_size, stat.st_mtime_ns
 
 
+def rows_path(work: Work, number: int) -> Path:
+    return work.scratch / f"rows-{number}.parquet"
+
+
 def resolve_bucket(work: Work, bucket: int) -> int:
     """Save the statuses of the rows of a bucket, over all files in order; return the number of leaking texts."""
     counts = load(work.scratch / "counts.npy")
     starts = np.cumsum(counts, axis=1) - counts
     rows = concatenate_slices(work.scratch, "usable", starts[:, bucket], counts[:, bucket])
+    if work.cut_valid:
+        rows = cut_valid(rows, work.settings.valid_share)
     row_statuses = resolve_duplicates(rows)
     save(work.scratch / f"statuses-{bucket}.npy", row_statuses)
     return count_leakage(rows[row_statuses >= 0])
@@ -138,6 +194,8 @@ def load_row_statuses(work: Work, part: TableFile) -> tuple[np.ndarray, np.ndarr
     counts = load(work.scratch / "counts.npy")
     starts = np.cumsum(counts, axis=0) - counts
     usable = load(work.scratch / f"usable-{part.number}.npy")
+    if work.cut_valid:
+        usable = cut_valid(usable, work.settings.valid_share)
     row_statuses, splits = np.full(part.rows, UNUSABLE, np.int8), np.zeros(part.rows, np.int8)
     row_statuses[usable["row"]] = concatenate_slices(work.scratch, "statuses", starts[part.number], counts[part.number])
     splits[usable["row"]] = usable["split"]
@@ -156,9 +214,7 @@ def concatenate_slices(folder: Path, name: str, starts: np.ndarray, counts: np.n
 def write_file(work: Work, part: TableFile) -> DataSummary:
     """Write the reviews of a file to its part of each split, and its rejected rows; count both."""
     data_summary = DataSummary()
-    table = read_table(Path(part.location), work.data)
-    has_split = work.data.split_column is not None
-    rows = classify_rows(table.rows, part.rows_before, *load_row_statuses(work, part), has_split)
+    row_statuses, splits = load_row_statuses(work, part)
     with ExitStack() as files:
 
         def temporary(path: Path) -> Path:
@@ -167,20 +223,35 @@ def write_file(work: Work, part: TableFile) -> DataSummary:
         paths = {split: work.output / f"{split}.parquet" for split in SPLITS}
         if work.folder:
             paths = {split: part_path(path, part.number) for split, path in paths.items()}
-        writers = {split: files.enter_context(ReviewWriter(temporary(path))) for split, path in paths.items()}
+        writers = [files.enter_context(ReviewWriter(temporary(path))) for path in paths.values()]
         rejects_file = temporary(rejects_path(work, part)).open("w", encoding="utf-8", errors="replace", newline="")
         rejects = csv.writer(files.enter_context(rejects_file), quoting=csv.QUOTE_ALL, lineterminator="\n")
-        for row in progress_bar(rows, desc="prepare", unit=" rows"):
-            data_summary.add(row)
-            if isinstance(row, RejectedRow):
+        done = 0
+        for batch in progress_bar(read_rows(rows_path(work, part.number)), desc="prepare", unit=" batches"):
+            rows = slice(done, done + len(batch))
+            numbers, status, split = (
+                np.arange(rows.start, rows.stop) + part.rows_before + 1,
+                row_statuses[rows],
+                splits[rows],
+            )
+            used, done = status >= 0, rows.stop
+            for index, writer in enumerate(writers):
+                writer.add(to_reviews(batch, numbers, used & (split == index)))
+            stars, words = (batch.column(name).to_numpy(zero_copy_only=False)[used] for name in ("stars", "words"))
+            data_summary.add_used(stars, split[used], words, status[used])
+            for row in rejected_rows(batch, numbers, status):
+                data_summary.add_rejected(row)
                 rejects.writerow([row.number, row.reason, *map(spreadsheet_safe, (row.rating, row.text))])
-            else:
-                number, text, rating, split, true_probabilities, _, slices = row
-                writers[split].add(number, text, rating, slices, true_probabilities)
-        if state_of(Path(part.location)) != part.state:
-            raise UserError(f"{part.location}: changed while it was read; run again when it is complete")
-    data_summary.add_table(table)
     return data_summary
+
+
+def rejected_rows(batch: pa.RecordBatch, numbers: np.ndarray, row_statuses: np.ndarray) -> Iterator[RejectedRow]:
+    """Yield the rows of a batch that are not used, with the reason."""
+    chosen = row_statuses < 0
+    columns = (batch.column(name).filter(pa.array(chosen)).to_pylist() for name in ("text", "rating", "problem"))
+    rows = zip(numbers[chosen].tolist(), row_statuses[chosen].tolist(), *columns, strict=True)
+    for number, row_status, text, rating, problem in rows:
+        yield RejectedRow(number, text, rating, problem or describe_status(row_status))
 
 
 def rejects_path(work: Work, part: TableFile) -> Path:

@@ -17,6 +17,7 @@ from src.core.files import atomic_write, write_json
 from src.core.fingerprints import fingerprint
 from src.core.schema import SPLITS, text_digest
 from src.core.seeds import seed_for
+from src.formats.sources import is_data_file, open_text, readable
 from src.learning.checkpoints import CHECKPOINTS, resumable
 from src.learning.language_model import LanguageModel, LanguageModelTask
 from src.learning.live_logger import LiveLogger
@@ -24,7 +25,6 @@ from src.learning.model import initialize_embedding
 from src.learning.training import be_deterministic, choose_device, fit
 from src.tables.readers import read_table
 from src.tables.review_parquet import read_parts
-from src.tables.sources import is_data_file, open_text, readable
 from src.text.cleaning import make_cleaner
 from src.text.encoded import EncodedReviews, load_encoded
 from src.text.stop_words import find_stop_words
@@ -95,10 +95,10 @@ def read_extra(params: Params, ids: dict[str, int]) -> tuple[EncodedReviews, Cou
         for part in read_parts(PREPARED / f"{split}.parquet"):
             known.update(map(text_digest, part.column("text").to_pylist()))
     # The reader needs a rating column, but nothing reads its values: name the text column twice.
-    data = params.data.model_copy(update={"rating_column": params.data.text_column, "split_column": None})
+    data = params.data.model_copy(update={"rating_column": params.data.text_columns[0], "split_column": None})
     rows = (row for path in paths for row in read_table(path, data).rows)
     clean = make_cleaner(data.language, params.clean, find_stop_words(data.language))
-    extra, counts = encode_unlabelled(rows, known, clean, ids, params.encode.max_length)
+    extra, counts = encode_unlabelled(rows, known, clean, ids, params.encode.max_length, data.missing)
     print(f"pretrain: more reviews from {params.pretrain.extra_path}: {dict(counts)}")
     return extra, counts
 

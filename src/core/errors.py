@@ -2,6 +2,7 @@
 
 import os
 import sys
+import traceback
 from collections.abc import Callable
 
 
@@ -9,20 +10,37 @@ class UserError(Exception):
     """An error that the user can fix; the message says what is wrong, where, and what to do."""
 
 
+def excerpt(text: str, characters: int = 80) -> str:
+    """Shorten a text of unknown origin for a message: one line, no control characters, at most `characters`."""
+    # A part is enough, and the text may be a whole file.
+    line = " ".join(text[: 10 * characters].split())
+    shown = "".join(character if character.isprintable() else "\ufffd" for character in line)
+    return shown if len(shown) <= characters else shown[: characters - 3] + "..."
+
+
 def run(main: Callable[[], None]) -> None:
-    """Run a program; report errors that the user can fix (a UserError, a full disk, ...) in one line, exit code 1."""
+    """Run a program; report errors that the user can fix (a UserError, a full disk, ...) in one line, exit code 1.
+
+    With REVIEWS_DEBUG=1 in the environment, the traceback stands above the line.
+    """
     try:
         main()
         sys.stdout.flush()
-    except UserError as error:
-        sys.exit("error: " + " ".join(str(error).split()))
-    except FileNotFoundError as error:
-        sys.exit(f"error: {error.filename or error}: no such file; run dvc repro to create it")
     except BrokenPipeError:  # the reader of the output closed it, as `head` does
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for the flush at exit, which would fail too
         sys.exit(1)
-    except OSError as error:
-        place = f"{error.filename}: " if error.filename else ""
-        sys.exit(f"error: {place}{error.strerror or error}; fix this and run again")
+    except (UserError, OSError) as error:
+        if os.environ.get("REVIEWS_DEBUG") == "1":
+            traceback.print_exc()
+        sys.exit(f"error: {_line(error)}")
     except KeyboardInterrupt:
         sys.exit("error: interrupted")
+
+
+def _line(error: Exception) -> str:
+    if isinstance(error, FileNotFoundError):
+        return f"{error.filename or error}: no such file; run dvc repro to create it"
+    if isinstance(error, OSError):
+        place = f"{error.filename}: " if error.filename else ""
+        return f"{place}{error.strerror or error}; fix this and run again"
+    return " ".join(str(error).split())

@@ -4,7 +4,7 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from src.core.errors import UserError
 from src.core.files import parse_yaml
@@ -15,6 +15,10 @@ Cell = Literal["lstm", "gru", "rnn"]
 Share = Annotated[float, Field(ge=0, lt=1)]
 Count = Annotated[int, Field(ge=1)]
 Seed = Annotated[int, Field(ge=0, lt=2**32)]
+Column = Annotated[str, BeforeValidator(lambda value: str(value) if type(value) is int else value), Field(min_length=1)]
+"""The name of a column, or its number in a table without a header."""
+RatingCell = Annotated[str, BeforeValidator(lambda value: str(value) if type(value) in (int, float) else value)]
+"""What a cell of the rating column holds."""
 
 MESSAGES = {  # clearer than those of pydantic; only data.separator has a pattern
     "model_type": "must contain lines of the form key: value",
@@ -34,16 +38,26 @@ class Base(Section):
 
 class Data(Section):
     path: Annotated[str, Field(min_length=1)]
-    text_column: Annotated[str, Field(min_length=1)]
-    rating_column: Annotated[str, Field(min_length=1)]
-    split_column: str | None
-    slice_columns: list[Annotated[str, Field(min_length=1)]]
+    text_column: Column | Annotated[list[Column], Field(min_length=1)]
+    rating_column: Column
+    rating_scale: Annotated[list[float], Field(min_length=2, max_length=2)] | None
+    rating_map: dict[RatingCell, Annotated[int, Field(ge=1, le=5)]] | None
+    missing: list[str]
+    split_column: Column | None
+    slice_columns: list[Column]
     language: Language
-    format: Literal["auto", "csv", "jsonl", "parquet"]
+    format: Literal["auto", "csv", "json", "jsonl", "parquet", "excel"]
+    header: bool
     encoding: Annotated[str, Field(min_length=1)]
     separator: Annotated[str, Field(pattern=r'^(auto|[^"\r\n])$')]
+    quoting: Literal["auto", "double", "none"]
     url_timeout: Annotated[float, Field(gt=0)]
     url_max_mb: Count
+
+    @property
+    def text_columns(self) -> list[str]:
+        """The columns with the parts of a text."""
+        return [self.text_column] if isinstance(self.text_column, str) else self.text_column
 
 
 class Engine(Section):

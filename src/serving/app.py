@@ -2,7 +2,6 @@
 
 import asyncio
 import hmac
-import html
 import re
 from base64 import b64encode
 from collections.abc import AsyncIterator
@@ -18,12 +17,13 @@ from prometheus_client import generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 from pydantic import BaseModel, BeforeValidator, Field, ValidationError, create_model
 from starlette.exceptions import HTTPException as AnyHTTPException
-from starlette.requests import ClientDisconnect
 
 from src.core.params import Section
 from src.serving.batching import Batcher, ReviewPrediction
+from src.serving.http_limits import limited_body
 from src.serving.predictor import NETWORK, Predictor
 from src.serving.telemetry import Metrics, RequestTelemetry
+from src.serving.uploads import PARAMETERS, UploadLimits, Uploads
 
 PAGE = Path(__file__).with_name("page.html")
 NO_TELEMETRY = TelemetryConfig(tracing=False, metrics=False, logs=False, operation_spans=False, auto_configure=False)
@@ -35,6 +35,7 @@ class Limits(NamedTuple):
 
     body: bytes of a request body. reviews: reviews per request. characters: characters per review. seconds: from the
     start of a request to its response. queue: requests in progress at once; it bounds the memory that clients can use.
+    file, file_seconds, rows, files: bytes of a file, seconds to receive and read it, its rows, and files at once.
     """
 
     body: int = 250_000
@@ -42,6 +43,10 @@ class Limits(NamedTuple):
     characters: int = 20_000
     seconds: int = 10
     queue: int = 128
+    file: int = 20_000_000
+    file_seconds: int = 60
+    rows: int = 100_000
+    files: int = 2
 
 
 class ErrorResponse(BaseModel):
@@ -82,7 +87,23 @@ ERRORS = {
     413: "the body is too large",
     422: "the body is not a valid request",
     429: "too many requests in progress",
-    503: "the prediction took too long",
+    503: "the prediction took too long, or there is no room for a file",
+}
+
+
+LINES = """{"columns":["content","rating"],"column":["content"],"encoding":"utf-8","separator":","}
+{"cells":["I love it","5"]}
+{"cells":["It crashes"],"problem":"wrong number of fields"}
+{"rows":2,"repaired":{}}
+"""
+ROWS = {
+    "description": "The columns, each row, and at the end the number of rows, or a reason if the rest cannot be read.",
+    "content": {"application/jsonl": {"schema": {"type": "string"}, "example": LINES}},
+}
+UPLOAD: dict[str, Any] = {
+    "parameters": PARAMETERS,
+    "requestBody": {"required": True, "content": {"application/octet-stream": {"schema": {"type": "string"}}}},
+    "security": [{}, {"bearer": []}],
 }
 
 
@@ -95,7 +116,9 @@ class Service:
         self.batcher, self.metrics = Batcher(predictor), Metrics(predictor.stars, self.model.model_dump())
         self.request_model = make_request_model(limits)
         self.in_progress = 0
-        self._page, self._policy = make_page(predictor, limits)
+        file_limits = UploadLimits(limits.file, limits.file_seconds, limits.rows, limits.files)
+        self.uploads = Uploads(file_limits, predictor.description.text_columns)
+        self._page, self._policy = make_page(limits)
 
     async def predict(self, request: Request) -> Response:
         """Predict the star rating of each review."""
@@ -105,7 +128,8 @@ class Service:
         deadline = asyncio.get_running_loop().time() + self.limits.seconds
         self.in_progress += 1
         try:
-            query = parse_request(self.request_model, await read_body(request, self.limits.body, deadline))
+            body = b"".join([chunk async for chunk in limited_body(request, self.limits.body, deadline)])
+            query = parse_request(self.request_model, body)
             async with asyncio.timeout_at(deadline):
                 predictions = await self.batcher.predict(query.reviews, query.explain)
         except TimeoutError:
@@ -115,6 +139,11 @@ class Service:
         self.metrics.count(predictions)
         response = PredictResponse(model=self.model, reviews=predictions)
         return Response(response.model_dump_json(), media_type="application/json")
+
+    async def rows(self, request: Request) -> Response:
+        """Read a file with a table, in any format that the project reads, and send its rows as JSON lines."""
+        check_token(request, self.token)
+        return self.uploads.response(request)
 
     async def healthz(self) -> Health:
         """Report that the process responds."""
@@ -165,6 +194,7 @@ def make_app(predictor: Predictor, limits: Limits, token: str | None = None) -> 
         responses=errors,
         openapi_extra={"requestBody": describe_body(service.request_model), "security": [{}, {"bearer": []}]},
     )(service.predict)
+    app.post("/rows", response_class=Response, responses=errors | {200: ROWS}, openapi_extra=UPLOAD)(service.rows)
     app.get("/healthz")(service.healthz)
     app.get("/readyz", responses={503: errors[429]})(service.readyz)
     app.get("/metrics", response_class=Response, responses={401: errors[401]})(service.metrics_text)
@@ -211,24 +241,6 @@ def parse_request(request_model: Any, body: bytes) -> Any:
     return query
 
 
-async def read_body(request: Request, limit: int, deadline: float) -> bytes:
-    """Read the body of a request. If it is too large, discard the rest, so that the client receives the error."""
-    body, size = bytearray(), 0
-    try:
-        async with asyncio.timeout_at(deadline):
-            async for chunk in request.stream():
-                size += len(chunk)
-                if size <= limit:
-                    body += chunk
-    except TimeoutError:
-        raise HTTPException(408, ERRORS[408], {"Connection": "close"}) from None
-    except ClientDisconnect:
-        raise HTTPException(400, "the client disconnected") from None
-    if size > limit:
-        raise HTTPException(413, f"the body is larger than {limit} bytes")
-    return bytes(body)
-
-
 def check_token(request: Request, token: str | None) -> None:
     """Reject a request without the token; the comparison takes the same time for every wrong token."""
     header = request.headers.get("authorization", "").encode("latin-1")
@@ -236,12 +248,11 @@ def check_token(request: Request, token: str | None) -> None:
         raise HTTPException(401, ERRORS[401], {"WWW-Authenticate": "Bearer"})
 
 
-def make_page(predictor: Predictor, limits: Limits) -> tuple[str, str]:
+def make_page(limits: Limits) -> tuple[str, str]:
     """Return the page and its Content-Security-Policy: only its own script runs and only this service is called."""
     page = PAGE.read_text(encoding="utf-8")
-    values = {"column": predictor.description.text_column, **limits._asdict()}
-    for name, value in values.items():
-        page = page.replace(f"{{{{ {name} }}}}", html.escape(str(value)))
+    for name, value in limits._asdict().items():
+        page = page.replace(f"{{{{ {name} }}}}", str(value))
     rules = ["default-src 'none'", "connect-src 'self'", "img-src data:"]
     for tag, rule in (("script", "script-src"), ("style", "style-src")):
         (content,) = re.findall(rf"<{tag}>(.*?)</{tag}>", page, re.DOTALL)

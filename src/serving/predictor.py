@@ -1,5 +1,6 @@
 """Predict the ratings of reviews with an exported model, without TensorFlow and PyTorch."""
 
+import os
 from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
 from hashlib import file_digest
@@ -8,7 +9,6 @@ from pathlib import Path
 from typing import Annotated, Any, NamedTuple
 
 import numpy as np
-import onnxruntime
 from pydantic import Field, ValidationError
 
 from src.core.errors import UserError
@@ -19,6 +19,10 @@ from src.evaluation.occlusion import word_effects
 from src.text.cleaning import StopWords, make_cleaner
 from src.text.encoded import EncodedReviews, pad
 from src.text.vocabulary import FIRST_WORD, UNKNOWN, read_vocabulary, word_ids
+
+# ONNX Runtime sends usage data to Microsoft unless this is set before its import; see its Privacy.md.
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
+import onnxruntime
 
 EXPORTED_MODEL = Path("models/export")
 DESCRIPTION, NETWORK, VOCABULARY = "export.json", "model.onnx", "vocabulary.txt"
@@ -31,11 +35,14 @@ BATCH_WORDS = 4096
 class ModelDescription(Section):
     """What prediction needs beside the network and the vocabulary, and what the model was made from.
 
+    text_column, missing, header: how the table that it was trained on is read, as in the section data of params.yaml.
     prior: the class prior of the train split. files: MD5 of the network and the vocabulary. made_from: MD5 of the
     files that they were made from, as in DVC.
     """
 
-    text_column: str
+    text_column: str | list[str]
+    missing: list[str]
+    header: bool
     language: Language
     clean: Clean
     stop_words: list[str]
@@ -48,6 +55,11 @@ class ModelDescription(Section):
     made_from: dict[str, str]
     params: dict[str, Any]
     versions: dict[str, str]
+
+    @property
+    def text_columns(self) -> list[str]:
+        """The columns with the parts of a text."""
+        return [self.text_column] if isinstance(self.text_column, str) else self.text_column
 
 
 class Predictions(NamedTuple):

@@ -1,1 +1,1 @@
-"""From tables in any format to checked and split reviews, and back to tables. Nothing here looks at words."""
+"""From records to checked and split reviews, and from reviews back to tables. Nothing here looks at words."""

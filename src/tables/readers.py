@@ -1,45 +1,38 @@
 """Read a table of reviews from any common file format, one row at a time."""
 
-import csv
-import io
-import itertools
-import json
-from collections import Counter
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from difflib import get_close_matches
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import pyarrow.parquet as pq
-
-from src.core.errors import UserError
 from src.core.params import Data
 from src.core.schema import TRUE_PROBABILITIES
-from src.tables.sources import find_encoding, open_bytes, open_text, readable
+from src.formats.json_records import field_names, json_records, lookup
+from src.formats.record_files import (
+    CsvFile,
+    FileFormat,
+    Findings,
+    Workbook,
+    cells_of,
+    column_names,
+    encoding_of,
+    kind_of,
+    parquet_file,
+    require_column,
+    root_column,
+)
+from src.formats.sources import open_text, readable
 
-SEPARATORS = (",", ";", "\t", "|")
-FORMATS = {
-    ".csv": "csv",
-    ".tsv": "csv",
-    ".txt": "csv",
-    ".jsonl": "jsonl",
-    ".ndjson": "jsonl",
-    ".json": "jsonl",
-    ".parquet": "parquet",
-    ".pq": "parquet",
-}
-
-WRONG_FIELDS = "wrong number of fields"
 NO_OBJECT = "not a JSON object"
-END_OF_FILE = "\0 end of the file \0"
-"""A last line that no table contains: if it is read as part of a field, a quote was never closed."""
-
-csv.field_size_limit(2**31 - 1)
+MOST_NAMES = 200
+"""Fields of JSON objects that are remembered for messages."""
 
 
 class Row(NamedTuple):
-    """A row with its original cells; `problem` is the reason if it could not be read."""
+    """A row with its original cells; `problem` is the reason if it could not be read.
+
+    text: the cell of the text column; a tuple of cells if there are several such columns.
+    """
 
     number: int
     text: Any = None
@@ -50,97 +43,97 @@ class Row(NamedTuple):
     problem: str | None = None
 
 
-class Table(NamedTuple):
-    """The rows of a file, how it is read, and the number of repairs so far, by kind."""
+class Table:
+    """The rows of a file, numbered from 1 and read lazily, how it is written, and what was found while reading."""
 
-    rows: Iterator[Row]
-    repairs: Counter[str]
-    encoding: str | None = None
-    separator: str | None = None
+    def __init__(self, rows: Iterator[Row], findings: Findings, encoding: str | None, separator: str | None) -> None:
+        self.rows, self.findings = rows, findings
+        self.encoding, self.separator = encoding, separator
 
 
-def read_table(path: Path, data: Data) -> Table:
-    """Open a table of reviews; its rows are numbered from 1 and read lazily.
+def file_format(data: Data) -> FileFormat:
+    """Return how the files of the table are written, as params.yaml says it."""
+    return FileFormat(data.format, data.encoding, data.separator, data.quoting, data.header)
+
+
+def read_table(path: Path, data: Data, name: str | None = None) -> Table:
+    """Open a table of reviews. `name` is the file in messages, if not its path.
 
     Raises:
         UserError: unknown format, missing column or unreadable file; also raised while rows are read.
     """
-    kind = data.format if data.format != "auto" else kind_of(path, "data.format")
-    repairs: Counter[str] = Counter()
+    name = name or str(path)
+    with readable(name):
+        table = _open_table(path, data)
+    table.rows = _checked(name, table.rows)
+    return table
+
+
+def _open_table(path: Path, data: Data) -> Table:
+    findings, how = Findings(), file_format(data)
+    kind = kind_of(path, how)
+    wanted = list(dict.fromkeys([*data.text_columns, data.rating_column]))
     if kind == "parquet":
-        return Table(_checked(path, _parquet_rows(path, data)), repairs)
-    with readable(path):
-        encoding = data.encoding if data.encoding != "auto" else find_encoding(path)
-        if kind == "jsonl":
-            return Table(_checked(path, _jsonl_rows(path, encoding, data)), repairs, encoding)
-        required = {data.text_column, data.rating_column}
-        separator = data.separator if data.separator != "auto" else find_separator(path, encoding, required)
-    return Table(_checked(path, _csv_rows(path, encoding, separator, data, repairs)), repairs, encoding, separator)
+        return Table(_parquet_rows(path, data), findings, None, None)
+    if kind == "excel":
+        return Table(_cell_rows(Workbook(path, wanted, how), data, findings), findings, None, None)
+    encoding, bad_characters = encoding_of(path, how)
+    if bad_characters:
+        findings.repairs["invalid character"] = bad_characters
+    if kind == "csv":
+        file = CsvFile(path, encoding, wanted, how)
+        return Table(_cell_rows(file, data, findings), findings, encoding, file.separator)
+    return Table(_json_rows(path, encoding, data), findings, encoding, None)
 
 
-def kind_of(path: Path, option: str) -> str:
-    """Return csv, jsonl or parquet, from a file's name; `option` is the setting that overrides the name."""
-    suffixes = [suffix.lower() for suffix in path.suffixes]
-    while suffixes and suffixes[-1] in (".gz", ".zip"):
-        suffixes.pop()
-    if not suffixes or suffixes[-1] not in FORMATS:
-        known = ", ".join(FORMATS)
-        raise UserError(f"{path}: unknown kind of file (known extensions: {known}); set {option}")
-    return FORMATS[suffixes[-1]]
-
-
-def find_separator(path: Path, encoding: str, required: set[str]) -> str:
-    """Return the separator that finds all required columns in the header; else the one that finds most columns."""
-    headers = {}
-    for separator in SEPARATORS:
-        with open_text(path, encoding) as file:
-            headers[separator] = next(csv.reader(file, delimiter=separator), [])
-        if required <= set(headers[separator]):
-            return separator
-    return max(SEPARATORS, key=lambda separator: len(headers[separator]))
-
-
-def require_column(path: Path, name: str, names: list[str], option: str) -> None:
-    """Check that exactly one column has this name; `option` is the setting that the name comes from."""
-    if name not in names:
-        hint = "".join(f"; did you mean {near}?" for near in get_close_matches(name, names, n=1))
-        columns = f"set {option} to one of: {', '.join(names)}{hint}" if names else "the file has no columns"
-        raise UserError(f"{path}: no column {name}; {columns}")
-    if names.count(name) > 1:
-        raise UserError(f"{path}: {names.count(name)} columns are called {name} ({option}); rename all but one")
-
-
-def _checked(path: Path, rows: Iterator[Row]) -> Iterator[Row]:
-    with readable(path):
+def _checked(name: str, rows: Iterator[Row]) -> Iterator[Row]:
+    with readable(name):
         yield from rows
 
 
 class _Columns(NamedTuple):
-    """Columns to read: text, rating and (if set) split; all true probabilities or none; slices, None if missing."""
+    """Columns to read: texts, rating, split (None if there is none); all true probabilities or none; slices."""
 
-    review: list[Any]
+    texts: list[Any]
+    rating: Any
+    split: Any
     true_probabilities: list[Any]
     slices: list[Any]
 
 
-def _find_columns(path: Path, names: list[str], data: Data) -> _Columns:
-    """Find the configured columns in a file; the true probabilities and the slices are optional."""
-    required = {"text_column": data.text_column, "rating_column": data.rating_column}
-    if data.split_column is not None:
-        required["split_column"] = data.split_column
-    for key, name in required.items():
-        require_column(path, name, names, f"data.{key}")
-    true_probabilities = list(TRUE_PROBABILITIES) if set(TRUE_PROBABILITIES) <= set(names) else []
+def _find_columns(names: Sequence[str], data: Data, key: Callable[[str], Any]) -> _Columns:
+    """Find the configured columns in a file; the true probabilities and the slices are optional.
+
+    key: what finds the cell of a named column in a record.
+    """
+    for option, name in _required(data):
+        require_column(name, names, option, data.header)
+    given = set(TRUE_PROBABILITIES) <= set(names)
     return _Columns(
-        list(required.values()), true_probabilities, [name if name in names else None for name in data.slice_columns]
+        list(map(key, data.text_columns)),
+        key(data.rating_column),
+        None if data.split_column is None else key(data.split_column),
+        list(map(key, TRUE_PROBABILITIES)) if given else [],
+        [key(name) if name in names else None for name in data.slice_columns],
     )
+
+
+def _required(data: Data) -> Iterator[tuple[str, str]]:
+    """Yield the columns that a table must have, each with its setting."""
+    yield from (("data.text_column", name) for name in data.text_columns)
+    yield "data.rating_column", data.rating_column
+    if data.split_column is not None:
+        yield "data.split_column", data.split_column
 
 
 def _make_row(number: int, value: Callable[[Any], Any], columns: _Columns) -> Row:
     """Build a row; `value` returns the cell of a column."""
-    text, rating, split = (*map(value, columns.review), None)[:3]
+    texts = columns.texts
+    text = value(texts[0]) if len(texts) == 1 else tuple(map(value, texts))
+    rating = value(columns.rating)
+    split = None if columns.split is None else value(columns.split)
+    slices = tuple([None if column is None else value(column) for column in columns.slices])
     true_probabilities = [value(column) for column in columns.true_probabilities]
-    slices = tuple(None if column is None else value(column) for column in columns.slices)
     if all(value in (None, "") for value in true_probabilities):
         return Row(number, text, rating, split, None, slices)
     try:
@@ -152,84 +145,46 @@ def _make_row(number: int, value: Callable[[Any], Any], columns: _Columns) -> Ro
     return Row(number, text, rating, split, problem="true probabilities are invalid or do not sum to 1")
 
 
-def csv_records(path: Path, encoding: str, separator: str, repairs: Counter[str]) -> Iterator[list[str]]:
-    """Yield the fields of the header, then of each row; a row that is quoted as a whole is split into its fields.
-
-    Raises:
-        UserError: the file is empty, or a quote is never closed.
-    """
-    with open_text(path, encoding) as file:
-        reader = csv.reader(itertools.chain(file, [END_OF_FILE]), delimiter=separator)
-        header = next(reader)
-        if header == [END_OF_FILE]:
-            raise UserError(f"{path}: the file is empty")
-        yield header
-        line = reader.line_num + 1
-        for fields in reader:
-            if fields and fields[-1].endswith(END_OF_FILE) and len(fields[-1]) > len(END_OF_FILE):
-                raise UserError(f"{path}: line {line}: a quote is opened and never closed; close or remove it")
-            line = reader.line_num + 1
-            if not fields or fields == [END_OF_FILE]:
-                continue
-            if len(fields) == 1 < len(header):
-                fields = next(csv.reader(fields, delimiter=separator))
-                repairs["row in quotes as a whole"] += len(fields) == len(header)
-            yield fields
-
-
-def jsonl_records(path: Path, encoding: str) -> Iterator[tuple[str, dict[str, Any] | None]]:
-    """Yield each non-blank line with its JSON object, None if the line is not an object."""
-    with open_text(path, encoding) as file:
-        for line in file:
-            if line.strip():
-                try:
-                    record = json.loads(line)
-                except (ValueError, RecursionError):
-                    record = None
-                yield line, record if isinstance(record, dict) else None
-
-
-@contextmanager
-def parquet_file(path: Path) -> Iterator[pq.ParquetFile]:
-    """Open a Parquet file, also inside a .gz or .zip file."""
-    with open_bytes(path) as file:
-        # Reading Parquet starts at the end of the file; a compressed stream cannot seek there.
-        yield pq.ParquetFile(file if path.suffix.lower() not in (".gz", ".zip") else io.BytesIO(file.read()))
-
-
-def _csv_rows(path: Path, encoding: str, separator: str, data: Data, repairs: Counter[str]) -> Iterator[Row]:
-    records = csv_records(path, encoding, separator, repairs)
-    header = next(records)
-    index = {name: i for i, name in enumerate(header)} | {None: None}
-    columns = _Columns(*([index[name] for name in part] for part in _find_columns(path, header, data)))
-    for number, fields in enumerate(records, 1):
-        if len(fields) == len(header):
-            yield _make_row(number, fields.__getitem__, columns)
+def _cell_rows(file: CsvFile | Workbook, data: Data, findings: Findings) -> Iterator[Row]:
+    columns = _find_columns(file.names, data, lambda name: file.names.index(name))
+    for number, (cells, problem) in enumerate(file.rows(findings), 1):
+        if problem is None:
+            yield _make_row(number, cells.__getitem__, columns)
         else:
-            yield Row(number, separator.join(fields), problem=WRONG_FIELDS)
+            yield Row(number, file.separator.join(cells), problem=problem)
 
 
-def _jsonl_rows(path: Path, encoding: str, data: Data) -> Iterator[Row]:
-    required = [data.text_column, data.rating_column, *([data.split_column] if data.split_column else [])]
-    columns = _Columns(required, list(TRUE_PROBABILITIES), list(data.slice_columns))
+def _json_rows(path: Path, encoding: str, data: Data) -> Iterator[Row]:
+    columns = _Columns(
+        data.text_columns, data.rating_column, data.split_column, list(TRUE_PROBABILITIES), data.slice_columns
+    )
+    wanted = list(dict.fromkeys([*data.text_columns, data.rating_column]))
+    missing = dict.fromkeys(name for _, name in _required(data))
     seen: dict[str, None] = {}
-    for number, (line, record) in enumerate(jsonl_records(path, encoding), 1):
+    for number, (text, record) in enumerate(json_records(partial(open_text, path, encoding), wanted), 1):
         if record is None:
-            yield Row(number, line, problem=NO_OBJECT)
-        else:
-            seen |= dict.fromkeys(record)
-            yield _make_row(number, record.get, columns)
+            yield Row(number, text, problem=NO_OBJECT)
+            continue
+        if missing:
+            missing = {name: None for name in missing if name not in record and lookup(record, name) is None}
+            seen |= dict.fromkeys(field_names(record)[:MOST_NAMES])
+        yield _make_row(number, partial(lookup, record), columns)
     # Single records may lack a column; the whole file may not.
-    _find_columns(path, list(seen), data)
+    for option, name in _required(data):
+        if name in missing:
+            require_column(name, [each for each in seen if each not in missing], option, header=False)
 
 
 def _parquet_rows(path: Path, data: Data) -> Iterator[Row]:
     with parquet_file(path) as table:
-        columns = _find_columns(path, table.schema_arrow.names, data)
-        required = list(dict.fromkeys(name for part in columns for name in part if name is not None))
+        names = column_names(table.schema_arrow)
+        columns = _find_columns(names, data, str)
+        parts = (columns.texts, [columns.rating, columns.split], columns.true_probabilities, columns.slices)
+        required = list(dict.fromkeys(name for part in parts for name in part if name is not None))
+        roots = list(dict.fromkeys(root_column(name, table.schema_arrow.names) for name in required))
         number = 0
         # An Arrow thread that still holds a Python file when the interpreter exits aborts it (apache/arrow#33975).
-        for batch in table.iter_batches(columns=required, use_threads=False):
-            for cells in zip(*(batch.column(name).to_pylist() for name in required), strict=True):
+        for batch in table.iter_batches(columns=roots, use_threads=False):
+            for cells in zip(*(cells_of(batch.column(name)) for name in roots), strict=True):
                 number += 1
-                yield _make_row(number, dict(zip(required, cells, strict=True)).get, columns)
+                yield _make_row(number, partial(lookup, dict(zip(roots, cells, strict=True))), columns)

@@ -1,10 +1,9 @@
 """The Parquet files of reviews that stages exchange, written and read in batches so that memory stays flat."""
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import TracebackType
-from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -24,36 +23,34 @@ SCHEMA = pa.schema(
         *((name, pa.float64()) for name in TRUE_PROBABILITIES),
     ]
 )
-UNKNOWN_PROBABILITIES = (None,) * len(TRUE_PROBABILITIES)
 
 
 class ReviewWriter:
-    """Collects reviews and writes them in batches; use it in a with statement."""
+    """Writes reviews in batches of BATCH_ROWS, however they come; use it in a with statement."""
 
     def __init__(self, path: Path) -> None:
         self._writer = pq.ParquetWriter(path, SCHEMA, compression="zstd")
-        self._batch: list[tuple[Any, ...]] = []
+        self._waiting = SCHEMA.empty_table()
+        self._written = False
 
     def __enter__(self) -> "ReviewWriter":
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        if kind is None:
-            self._flush()
+        if kind is None and (len(self._waiting) or not self._written):
+            self._write(len(self._waiting))
         self._writer.close()
 
-    def add(
-        self, row: int, text: str, rating: int, slices: Sequence[str | None], true_probabilities: Sequence[float] | None
-    ) -> None:
-        """Add one review with the cells of its slice columns and, if known, its true P(stars | text)."""
-        self._batch.append((row, text, rating, slices, *(true_probabilities or UNKNOWN_PROBABILITIES)))
-        if len(self._batch) == BATCH_ROWS:
-            self._flush()
+    def add(self, reviews: pa.Table) -> None:
+        """Add reviews with the columns of SCHEMA."""
+        self._waiting = pa.concat_tables([self._waiting, reviews])
+        while len(self._waiting) >= BATCH_ROWS:
+            self._write(BATCH_ROWS)
 
-    def _flush(self) -> None:
-        columns = list(zip(*self._batch, strict=True)) or [()] * len(SCHEMA)
-        self._writer.write_table(pa.table([pa.array(c, f.type) for c, f in zip(columns, SCHEMA, strict=True)], SCHEMA))
-        self._batch = []
+    def _write(self, rows: int) -> None:
+        self._writer.write_table(self._waiting[:rows].combine_chunks())
+        self._waiting = self._waiting[rows:]
+        self._written = True
 
 
 def part_path(path: Path, number: int) -> Path:

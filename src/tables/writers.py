@@ -3,8 +3,8 @@
 import csv
 import json
 import shutil
-from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
@@ -12,17 +12,23 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from src.core.errors import UserError
-from src.tables.readers import (
-    NO_OBJECT,
-    WRONG_FIELDS,
-    csv_records,
-    find_separator,
-    jsonl_records,
+from src.core.schema import read_review, read_text
+from src.formats.json_records import field_names, is_array, json_records, lookup
+from src.formats.record_files import (
+    CsvFile,
+    FileFormat,
+    Findings,
+    Workbook,
+    cells_of,
+    column_names,
+    encoding_of,
     kind_of,
     parquet_file,
     require_column,
+    root_column,
 )
-from src.tables.sources import find_encoding, readable
+from src.formats.sources import open_text, readable
+from src.tables.readers import MOST_NAMES, NO_OBJECT
 
 CHUNK_ROWS = 100_000
 """Rows held in memory at a time. Larger chunks contain more texts that are equal after cleaning, scored only once."""
@@ -44,13 +50,31 @@ class Chunk(NamedTuple):
     rows: Any
 
 
-class OutputTable(Protocol):
-    """A table in one of the formats, to which columns can be added."""
+class Reviews(NamedTuple):
+    """Where the text of a review is: its columns, and words that mean no text."""
 
-    kind: str
+    columns: list[str]
+    missing: Collection[str] = ()
+
+    def text(self, cells: Sequence[Any]) -> Any:
+        """Return the text of a row from its cells, one for each column; if a cell is not text, that cell."""
+        if len(cells) == 1:
+            return "" if isinstance(cells[0], str) and cells[0].strip() in self.missing else cells[0]
+        text = read_review(cells, self.missing)
+        return text if text is not None else next(cell for cell in cells if read_text(cell) is None)
+
+
+class OutputTable(Protocol):
+    """A table in one of the formats, to which columns can be added; `kinds` are the formats of its output."""
+
+    kinds: tuple[str, ...]
 
     def chunks(self) -> Iterator[Chunk]:
         """Read the table from the beginning; an empty table has one empty chunk."""
+
+    def count(self) -> int:
+        """Read the whole table, so that errors in it show, and count its rows."""
+        return sum(len(chunk.cells) for chunk in self.chunks())
 
     def write(self, path: Path, chunk: Chunk, new_columns: Columns, first: bool) -> None:
         """Write a chunk with its new columns as a part; the first part has the header, if the format has one."""
@@ -59,54 +83,68 @@ class OutputTable(Protocol):
         """Join all parts into one file."""
 
 
-def open_table(path: Path, kind: str | None, encoding: str, column: str, names: Sequence[str]) -> OutputTable:
-    """Open a CSV, TSV, JSON lines or Parquet file with its text in `column`, to add columns called `names`.
-
-    If `kind` is None, it is derived from the file's name.
+def open_table(
+    path: Path, file_format: FileFormat, reviews: Reviews, names: Sequence[str], name: str | None = None
+) -> OutputTable:
+    """Open a file of any format, to add columns called `names`. `name` is the file in messages, if not its path.
 
     Raises:
         UserError: no such file, unknown kind, no such column, or a column with one of the names; also while reading.
     """
-    if not path.is_file():
-        raise UserError(f"{path}: {'is a folder, not a file' if path.is_dir() else 'no such file'}")
-    kind = kind or kind_of(path, "--format")
-    with readable(path):
+    name = name or str(path)
+    with readable(name):
+        if not path.is_file():
+            raise UserError("is a folder, not a file" if path.is_dir() else "no such file")
+        kind = kind_of(path, file_format)
         if kind == "parquet":
-            return ParquetTable(path, column, names)
-        found = find_encoding(path) if encoding == "auto" else encoding
-        return (JsonLines if kind == "jsonl" else CsvTable)(path, found, column, names)
+            return ParquetTable(path, name, reviews, names)
+        if kind == "excel":
+            return CsvTable(Workbook(path, reviews.columns, file_format), name, reviews, names, file_format.header)
+        encoding = encoding_of(path, file_format).name
+        if kind == "csv":
+            file = CsvFile(path, encoding, reviews.columns, file_format)
+            return CsvTable(file, name, reviews, names, file_format.header)
+        return JsonTable(path, encoding, name, reviews, names)
 
 
 class CsvTable(OutputTable):
-    """A CSV file with any separator. Short rows get empty fields; surplus fields move behind the new columns."""
+    """A CSV file with any separator, or a spreadsheet, which becomes one.
 
-    kind = "csv"
+    Short rows get empty fields; surplus fields move behind the new columns.
+    """
 
-    def __init__(self, path: Path, encoding: str, column: str, names: Sequence[str]) -> None:
-        self.path, self.encoding = path, encoding
-        self.separator = find_separator(path, encoding, {column})
-        self.header = next(self._records())
-        require_column(path, column, self.header, OPTION)
-        _check_no_clash(path, self.header, names)
-        self.index = self.header.index(column)
+    kinds = ("csv",)
 
-    def _records(self) -> Iterator[list[str]]:
-        return csv_records(self.path, self.encoding, self.separator, Counter())
+    def __init__(
+        self, file: CsvFile | Workbook, name: str, reviews: Reviews, names: Sequence[str], header: bool
+    ) -> None:
+        self.file, self.name, self.has_header = file, name, header
+        self.header = file.names
+        for column in reviews.columns:
+            require_column(column, self.header, OPTION, header)
+        _check_no_clash(self.header, names)
+        self.reviews = reviews
+        self.places = [self.header.index(column) for column in reviews.columns]
 
     def chunks(self) -> Iterator[Chunk]:
-        with readable(self.path):
-            records = self._records()
-            next(records)
-            for rows in _in_chunks(((fields, len("".join(fields))) for fields in records), CHUNK_ROWS):
-                complete = [len(fields) == len(self.header) for fields in rows]
-                cells = [fields[self.index] if ok else None for fields, ok in zip(rows, complete, strict=True)]
-                yield Chunk(cells, [None if ok else WRONG_FIELDS for ok in complete], rows)
+        with readable(self.name):
+            found = ((row, len("".join(map(str, row[0])))) for row in self.file.rows(Findings()))
+            for rows in _in_chunks(found, CHUNK_ROWS):
+                cells = [None if problem else self._text(fields) for fields, problem in rows]
+                yield Chunk(cells, [problem for _, problem in rows], [fields for fields, _ in rows])
+
+    def count(self) -> int:
+        with readable(self.name):
+            return sum(1 for _ in self.file.rows(Findings()))
+
+    def _text(self, fields: list[Any]) -> Any:
+        return self.reviews.text([fields[place] for place in self.places])
 
     def write(self, path: Path, chunk: Chunk, new_columns: Columns, first: bool) -> None:
         width = len(self.header)
         with path.open("w", encoding="utf-8", newline="") as file:
-            writer = csv.writer(file, delimiter=self.separator, quoting=csv.QUOTE_NONNUMERIC, lineterminator="\n")
-            if first:
+            writer = csv.writer(file, delimiter=self.file.separator, quoting=csv.QUOTE_NONNUMERIC, lineterminator="\n")
+            if first and self.has_header:
                 writer.writerow([*self.header, *new_columns])
             for fields, values in zip(chunk.rows, zip(*new_columns.values(), strict=True), strict=True):
                 missing = [""] * (width - len(fields))
@@ -116,32 +154,38 @@ class CsvTable(OutputTable):
         _concatenate(path, parts)
 
 
-class JsonLines(OutputTable):
-    """A file with one JSON object a line, kept verbatim; a line that is not an object becomes {"line": ...}."""
+class JsonTable(OutputTable):
+    """JSON: one object a line, kept verbatim, or an array of objects, which stays one.
 
-    kind = "jsonl"
+    What is not an object becomes {"line": ...}. Of objects that hold a list, the list becomes the array.
+    """
 
-    def __init__(self, path: Path, encoding: str, column: str, names: Sequence[str]) -> None:
-        self.path, self.encoding, self.column, self.names = path, encoding, column, names
+    kinds = ("json", "jsonl")
+
+    def __init__(self, path: Path, encoding: str, name: str, reviews: Reviews, names: Sequence[str]) -> None:
+        self._open, self.name, self.reviews, self.names = partial(open_text, path, encoding), name, reviews, names
+        self.array = is_array(self._open)
 
     def chunks(self) -> Iterator[Chunk]:
-        seen: dict[str, None] = {}
-        with readable(self.path):
-            for rows in _in_chunks(((row, len(row[0])) for row in self._rows(seen)), CHUNK_ROWS):
+        seen, missing = dict[str, None](), set(self.reviews.columns)
+        with readable(self.name):
+            for rows in _in_chunks(((row, len(row[0])) for row in self._rows(seen, missing)), CHUNK_ROWS):
                 lines, cells, problems = map(list, zip(*rows, strict=True)) if rows else ([], [], [])
                 yield Chunk(cells, problems, lines)
-        # Single records may lack the column; the whole file may not.
-        require_column(self.path, self.column, list(seen), OPTION)
+            # Single records may lack the column; the whole file may not.
+            for column in missing:
+                require_column(column, [name for name in seen if name != column], OPTION, header=False)
 
-    def _rows(self, seen: dict[str, None]) -> Iterator[tuple[str, Any, str | None]]:
-        for line, record in jsonl_records(self.path, self.encoding):
+    def _rows(self, seen: dict[str, None], missing: set[str]) -> Iterator[tuple[str, Any, str | None]]:
+        for line, record in json_records(self._open, self.reviews.columns):
             if record is None:
                 yield json.dumps({"line": line.strip()}, ensure_ascii=False), None, NO_OBJECT
                 continue
-            if not record.keys() <= seen.keys():
-                seen |= dict.fromkeys(record)
-                _check_no_clash(self.path, list(seen), self.names)
-            yield line.strip(), record.get(self.column), None
+            _check_no_clash(record.keys(), self.names)
+            if missing:
+                missing -= {name for name in missing if name in record or lookup(record, name) is not None}
+                seen |= dict.fromkeys(field_names(record)[:MOST_NAMES])
+            yield line.strip(), self.reviews.text([lookup(record, name) for name in self.reviews.columns]), None
 
     def write(self, path: Path, chunk: Chunk, new_columns: Columns, first: bool) -> None:
         with path.open("w", encoding="utf-8", newline="\n") as file:
@@ -151,27 +195,44 @@ class JsonLines(OutputTable):
                 file.write(f"{old}{'' if old == '{' else ', '}{new[1:]}\n")
 
     def join(self, path: Path, parts: Sequence[Path]) -> None:
-        _concatenate(path, parts)
+        if not self.array:
+            _concatenate(path, parts)
+            return
+        with path.open("w", encoding="utf-8", newline="\n") as file:
+            separator = "[\n"
+            for part in parts:
+                with part.open(encoding="utf-8", newline="\n") as lines:
+                    for line in lines:
+                        file.write(separator + line.rstrip("\n"))
+                        separator = ",\n"
+            file.write("\n]\n" if separator == ",\n" else "[]\n")
 
 
 class ParquetTable(OutputTable):
     """A Parquet file; its columns stay in Arrow, except for the text."""
 
-    kind = "parquet"
+    kinds = ("parquet",)
 
-    def __init__(self, path: Path, column: str, names: Sequence[str]) -> None:
-        self.path, self.column = path, column
+    def __init__(self, path: Path, name: str, reviews: Reviews, names: Sequence[str]) -> None:
+        self.path, self.name, self.reviews = path, name, reviews
         with parquet_file(path) as file:
             self.schema = file.schema_arrow
-        require_column(path, column, self.schema.names, OPTION)
-        _check_no_clash(path, self.schema.names, names)
+        for column in reviews.columns:
+            require_column(column, column_names(self.schema), OPTION)
+        _check_no_clash(self.schema.names, names)
+        self.roots = list(dict.fromkeys(root_column(column, self.schema.names) for column in reviews.columns))
 
     def chunks(self) -> Iterator[Chunk]:
-        with readable(self.path), parquet_file(self.path) as file:
+        with readable(self.name), parquet_file(self.path) as file:
             batches = ((batch, batch.nbytes) for batch in file.iter_batches(PARQUET_ROWS, use_threads=False))
             for chunk in _in_chunks(batches, CHUNK_ROWS // PARQUET_ROWS):
                 table = pa.Table.from_batches(chunk, self.schema)
-                yield Chunk(table.column(self.column).to_pylist(), [None] * len(table), table)
+                rows = zip(*(cells_of(table.column(name)) for name in self.roots), strict=True)
+                records = (dict(zip(self.roots, cells, strict=True)) for cells in rows)
+                texts = [
+                    self.reviews.text([lookup(record, name) for name in self.reviews.columns]) for record in records
+                ]
+                yield Chunk(texts, [None] * len(table), table)
 
     def write(self, path: Path, chunk: Chunk, new_columns: Columns, first: bool) -> None:
         table = chunk.rows
@@ -211,6 +272,6 @@ def _concatenate(path: Path, parts: Sequence[Path]) -> None:
                 shutil.copyfileobj(opened, file, 1 << 20)
 
 
-def _check_no_clash(path: Path, existing: Sequence[str], names: Sequence[str]) -> None:
+def _check_no_clash(existing: Collection[str], names: Sequence[str]) -> None:
     if both := [name for name in names if name in existing]:
-        raise UserError(f"{path}: has columns that would be added: {', '.join(both)}; rename or remove them")
+        raise UserError(f"has columns that would be added: {', '.join(both)}; rename or remove them")

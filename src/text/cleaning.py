@@ -12,6 +12,8 @@ from src.core.params import Clean, Language
 
 MARKUP = re.compile(r"(?:https?://|www\.)[^\s<>\"]+|[\w.+-]{1,64}@[\w-]{1,63}\.[\w.-]{1,63}|</?[a-z!][^<>]{0,500}>")
 EMOJI = r"[\u2190-\u21ff\u2300-\u27bf\u2b00-\u2bff\U0001f000-\U0001f3fa\U0001f400-\U0001faff]"
+LITERAL_BREAKS = re.compile(r"\\+[nrt]")
+"""Line ends and tabs that an export wrote as a backslash and a letter."""
 ELONGATION = re.compile(r"([^\W\d])\1{2,}")
 APOSTROPHES = str.maketrans(dict.fromkeys("\u2019\u2018\u02bc\u00b4", "'"))
 ENGLISH_ENDING = re.compile(r"(?:'(?:s|m|re|ve|ll|d))+$")
@@ -50,6 +52,8 @@ def make_cleaner(language: Language, settings: Clean, words: StopWords) -> Calla
     def clean(text: str) -> str:
         if settings.remove_markup and "&" in text:
             text = html.unescape(text)
+        if "\\" in text:
+            text = LITERAL_BREAKS.sub(" ", text)
         if not text.isascii():
             if settings.normalise_unicode:
                 text = unicodedata.normalize("NFKC", text)

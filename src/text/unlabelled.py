@@ -1,11 +1,11 @@
 """More reviews for pre-training, with or without ratings."""
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 
 import numpy as np
 
-from src.core.schema import read_text, text_digest
+from src.core.schema import read_review, text_digest
 from src.tables.readers import Row
 from src.text.encoded import EncodedReviews
 from src.text.vocabulary import UNKNOWN
@@ -17,15 +17,17 @@ def encode_unlabelled(
     clean: Callable[[str], str],
     ids: Mapping[str, int],
     max_length: int,
+    missing: Collection[str] = (),
 ) -> tuple[EncodedReviews, Counter[str]]:
     """Encode the texts that are not `known`, so that no text of a split and no duplicate is used.
 
     known: the text_digest of every text in the splits; the texts used here are added. ids: the id of each word of the
-    vocabulary. Returns the reviews, with meaningless labels, and the number of rows used or skipped, by reason.
+    vocabulary. missing: words that mean no text. Returns the reviews, with meaningless labels, and the number of rows
+    used or skipped, by reason.
     """
     encoded, counts = [np.zeros(0, np.int32)], Counter[str]()
     for row in rows:
-        text = None if row.problem else read_text(row.text)
+        text = None if row.problem else read_review(row.text if isinstance(row.text, tuple) else (row.text,), missing)
         words = clean(text).split()[:max_length] if text else []
         key = text_digest(text or "")
         reason = "unreadable" if text is None else "known" if key in known else "used" if len(words) > 1 else "short"

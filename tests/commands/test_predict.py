@@ -95,8 +95,8 @@ def test_every_row_of_a_difficult_csv_is_kept(project, tmp_path):
         header, *scored = csv.reader(file, delimiter=";")
     assert header == ["content", "id", "note", *ADDED]
     assert [row[:3] for row in scored[:7]] == rows
-    assert scored[7] == ["too", "many", "fields", *[""] * 7, "wrong number of fields", "here"]
-    assert scored[8] == ["few", "", "", *[""] * 7, "wrong number of fields"]
+    assert scored[7] == ["too", "many", "fields", *[""] * 7, "wrong number of fields: 4 where the header has 3", "here"]
+    assert scored[8] == ["few", "", "", *[""] * 7, "wrong number of fields: 1 where the header has 3"]
     assert scored[9][:3] == ["whole row", "7", "in quotes"]
     assert [row[10] for row in scored[:7]] == ["", "", "no text", "no text", "", "", ""]
     assert all((row[3] != "") == (row[10] == "") for row in scored)
@@ -182,9 +182,9 @@ BAD = {
     "no such file": ({}, ["nowhere.csv"], "nowhere.csv: no such file"),
     "an empty folder": ({}, ["."], "no files in this folder"),
     "a folder of itself": ({"a.csv": GOOD}, [".", "--output", "."], "name an empty or a new one"),
-    "an unknown kind in a folder": ({"a.csv": GOOD, "b.xlsx": GOOD}, ["."], "b.xlsx: unknown kind of file"),
+    "an unknown kind in a folder": ({"a.csv": GOOD, "b.log": GOOD}, ["."], "b.log: unknown kind of file"),
     "twice a name in a folder": ({"a.csv": GOOD, "a.csv.gz": ""}, ["."], "a.csv: two input files"),
-    "unknown kind": ({"a.xlsx": GOOD}, ["a.xlsx"], "a.xlsx: unknown kind of file .*set --format"),
+    "unknown kind": ({"a.log": GOOD}, ["a.log"], "a.log: unknown kind of file .*set --format"),
     "no such column": (
         {"a.csv": "contents,id\n"},
         ["a.csv"],
@@ -193,7 +193,8 @@ BAD = {
     "scored already": ({"a.csv": "content,p1\n"}, ["a.csv"], "a.csv: has columns that would be added: p1"),
     "scored lines": ({"a.jsonl": '{"content": "a", "reason": 1}\n'}, ["a.jsonl"], "would be added: reason"),
     "no column in any line": ({"a.jsonl": '{"text": "a"}\n'}, ["a.jsonl"], "no column content"),
-    "an open quote": ({"a.csv": GOOD + '"never closed,1\n'}, ["a.csv"], "line 3: a quote is opened"),
+    "the input itself": ({"a.csv": GOOD}, ["a.csv", "--output", "./a.csv"], "the output is the input"),
+    "a picture": ({"a.csv": "\x89PNG\r\n\x1a\n\0\0"}, ["a.csv"], "a.csv: "),
     "no parquet": ({"a.parquet": GOOD}, ["a.parquet"], "a.parquet: cannot be read"),
     "unknown encoding": ({"a.csv": GOOD}, ["a.csv", "--encoding", "utf-9"], "utf-9: unknown encoding"),
     "other kind": ({"a.csv": GOOD}, ["a.csv", "--output", "o.jsonl"], "o.jsonl: the output must be a csv file"),

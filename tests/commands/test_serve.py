@@ -121,7 +121,7 @@ def test_evaluate_predict_service_and_page_predict_the_same(project, service, br
     predicted = pd.read_csv(tmp_path / "out.csv")
     served = service.predict(evaluated.text.tolist())
     with opened(browser, service) as page:
-        page.get_by_label("Choose a CSV file").set_input_files(tmp_path / "in.csv")
+        page.get_by_label("Choose a table").set_input_files(tmp_path / "in.csv")
         with page.expect_download() as saved:
             page.get_by_role("button", name="Save with predictions").click()
         shown = pd.read_csv(saved.value.path())

@@ -12,7 +12,6 @@ from contextlib import ExitStack, contextmanager
 from functools import partial
 from operator import add
 
-import numpy as np
 import pandas as pd
 import psutil
 import pytest
@@ -178,21 +177,22 @@ def test_more_files_than_a_process_may_hold_open(project, table, tmp_path):
     pd.testing.assert_frame_equal(pd.read_parquet(folder / path), pd.read_parquet(project.path / path))
 
 
-def test_a_file_that_changes_while_prepare_runs_is_refused(make_params, tmp_path):
+def test_a_file_that_changes_while_it_is_read_is_refused(make_params, tmp_path, monkeypatch):
     params = make_params({"data.slice_columns": []})
     path, scratch = tmp_path / "reviews.csv", tmp_path / "scratch"
     scratch.mkdir()
     path.write_text("content,score\ngood,5\n", encoding="utf-8")
     work = prepare.Work(params.data, params.prepare, tmp_path, scratch, 1, folder=False)
-    found, state, rows, counts = prepare.scan_file(work, (0, str(path)))
-    prepare.save(scratch / "counts.npy", np.array([counts]))
-    prepare.resolve_bucket(work, 0)
-    part = prepare.TableFile(0, found, state, 0, rows)
-    assert prepare.write_file(work, part).summary()["rows"]["used"] == 1
-    with path.open("a", encoding="utf-8") as file:
-        file.write("bad,1\n")
+    assert prepare.scan_file(work, (0, str(path))).rows == 1
+
+    def change_meanwhile(rows, **_):
+        for row in rows:
+            path.write_text("content,score\ngood,5\nbad,1\n", encoding="utf-8")
+            yield row
+
+    monkeypatch.setattr(prepare, "progress_bar", change_meanwhile)
     with pytest.raises(UserError, match=r"reviews\.csv: changed while it was read"):
-        prepare.write_file(work, part)
+        prepare.scan_file(work, (0, str(path)))
 
 
 def test_a_cluster_on_this_machine_writes_the_same_bytes(files, local_run, tmp_path):

@@ -14,13 +14,12 @@ from src.learning.classification import ClassificationTask, predict
 from src.learning.model import ReviewModel
 from src.learning.training import be_deterministic, fit
 from src.tables.readers import Row
-from src.tables.splitting import UsedReview
 from src.text.cleaning import make_cleaner
 from src.text.encoded import EncodedReviews
 from src.text.stop_words import find_stop_words
 from src.text.vocabulary import FIRST_WORD, UNKNOWN, choose_vocabulary, count_words
 from tests.conftest import ROOT
-from tests.tables.test_splitting import classify_all
+from tests.tables.test_splitting import UsedReview, classify_all
 
 CLAUSES = YAML(typ="safe", pure=True).load(ROOT / "src/corpus/clauses.yaml")
 

@@ -19,8 +19,8 @@ from ruamel.yaml import YAML
 
 from src.core.errors import run
 from tests.conftest import ROOT, changed_params
+from tests.formats.test_locations import Answers
 from tests.pipeline.test_contract import STAGES
-from tests.tables.test_readers import Answers
 
 GOOD = b"content,score\n" + b"".join(b"review number %d,%d\n" % (i, 1 + i % 5) for i in range(100))
 RATED = "content,score\n" + "".join(f"review {i},%s\n" for i in range(100))
@@ -33,27 +33,37 @@ def table_rated(*ratings: object) -> bytes:
 
 TABLES: dict[str, tuple[bytes, str]] = {
     "empty": (b"", "the file is empty"),
-    "one line end": (b"\n", "no column content"),
+    "one line end": (b"\n", "the file is empty"),
     "header only": (b"content,score\n", "no usable review for the train split"),
     "no such column": (b"contents,score\ngood,5\n", r"no column content; .*contents, score; did you mean contents\?"),
     "no such rating": (b"content,stars\ngood,5\n", r"no column score; set data\.rating_column .*: content, stars"),
     "wrong separator": (GOOD.replace(b",", b"^"), r"no column content"),
     "no header": (GOOD.split(b"\n", 1)[1], "no column content"),
     "same column twice": (b"content,score,score\ngood,5,4\n", "2 columns are called score"),
-    "open quote": (GOOD + b'"never closed,5\nnext,4\n', "line 102: a quote is opened and never closed"),
+    "stray quotes": (
+        GOOD + b'"good, really",5\n' * 50 + b'"so" good, really,4\n' * 9,
+        "line 152: a quote is neither doubled nor .*set data.quoting to none",
+    ),
     "rows with extra fields": (GOOD + b"a,b,c\n" * 50, "33% of the rows are rejected .wrong number of fields: 50"),
     "ratings as words": (table_rated("five", "one"), "100% of the rows are rejected .*row 1: rating 'five'"),
     "negative ratings": (table_rated(-1, 5, 4), "rating is not 1, 2, 3, 4 or 5: 34"),
     "huge ratings": (table_rated(1e9, 5, 4), "rating is not 1, 2, 3, 4 or 5"),
-    "half stars": (table_rated(3.5, 5, 4), "rating is not 1, 2, 3, 4 or 5"),
-    "out of ten": (table_rated(8, 10, 9), "100% of the rows are rejected"),
+    "quarter stars": (table_rated(3.25, 5, 4), "rating is not 1, 2, 3, 4 or 5"),
+    "out of ten": (
+        table_rated(8, 10, 9),
+        r"ratings run from 8 to 10 \(8, 9, 10\); in the section data of params.yaml, write rating_scale: \[1, 10\]",
+    ),
+    "from zero": (table_rated(0, 4, 3), r"ratings run from 0 to 4 .*rating_scale: \[0, 4\]"),
+    "in words": (table_rated("good", "bad"), r"ratings are words .*write rating_map: \{bad: 1, good: 5\}"),
     "no ratings": (table_rated(""), "no rating: 100"),
     "one class": (table_rated(5), "all reviews have the same rating .*100 used"),
-    "blank texts": (b"content,score\n" + b" ,5\n" * 9, "no text: 9"),
+    "blank texts": (
+        b"content,score\n" + b" ,5\n" * 9,
+        r"no row has a text \(9 rows.*check data.text_column \(content\)",
+    ),
     "one review repeated": (b"content,score\n" + b"good,5\n" * 1000, "no usable review for .*1 used.*999 duplicates"),
     "three reviews": (b"content,score\ngood,5\nbad,1\nfair,3\n", "no usable review for the .* split"),
-    "utf-16 without a byte-order mark": (GOOD.decode().encode("utf-16-le"), "no column content"),
-    "a picture": (b"\x89PNG\r\n\x1a\n" + bytes(range(256)) * 9, "no column content"),
+    "a picture": (b"\x89PNG\r\n\x1a\n" + bytes(range(256)) * 9, "cannot be read: it is a PNG picture"),
 }
 FILES: dict[str, tuple[str, bytes, str]] = {
     "truncated gzip": ("a.csv.gz", gzip.compress(GOOD)[:-20], "cannot be read .*is it complete"),
@@ -61,11 +71,14 @@ FILES: dict[str, tuple[str, bytes, str]] = {
     "not zip": ("a.csv.zip", GOOD, "cannot be read"),
     "not parquet": ("a.parquet", GOOD, "cannot be read"),
     "empty parquet": ("a.parquet", b"", "cannot be read"),
-    "unknown extension": ("a.xlsx", GOOD, r"unknown kind of file .*set data\.format"),
+    "unknown extension": ("a.log", GOOD, r"unknown kind of file .*set data\.format"),
+    "a document": ("a.docx", GOOD, "it is a Word document: copy its table"),
+    "not a spreadsheet": ("a.xlsx", GOOD, "cannot be read"),
     "no extension": ("reviews", GOOD, r"set data\.format"),
     "not json": ("a.jsonl", GOOD, "no column content"),
     "json of other columns": ("a.jsonl", b'{"text": "good"}\n', "no column content; set .* to one of: text"),
-    "json list": ("a.jsonl", b'[{"content": "good", "score": 5}]\n', "no column content"),
+    "json list of other columns": ("a.json", b'[{"text": "good", "score": 5}]\n', "no column content"),
+    "json list cut off": ("a.json", b'[{"content": "good", "score": 5},', "the array does not end"),
 }
 PARAMS: dict[str, tuple[dict[str, object], str]] = {
     "no such file": ({"data.path": "nowhere.csv"}, "nowhere.csv: no such file; check data.path"),
@@ -144,7 +157,7 @@ def test_a_zip_with_two_files(fails, tmp_path):
 def test_all_reviews_in_one_split(fails, tmp_path):
     lines = "".join(f"review {i},{1 + i % 5},train\n" for i in range(20))
     (tmp_path / "a.csv").write_text("content,score,split\n" + lines, encoding="utf-8")
-    fails("no usable review for the valid split", {"data.path": "a.csv", "data.split_column": "split"})
+    fails("no usable review for the test split", {"data.path": "a.csv", "data.split_column": "split"})
 
 
 class Slow(Answers):

@@ -11,7 +11,7 @@ from tests.conftest import ROOT
 PIPELINE = YAML(typ="safe", pure=True).load(ROOT / "dvc.yaml")
 STAGES = PIPELINE["stages"]
 OUTPUT_KINDS = ("outs", "metrics", "plots")
-ROOMS = ("core", "corpus", "tables", "text", "evaluation", "learning", "serving")
+ROOMS = ("core", "corpus", "formats", "tables", "text", "evaluation", "learning", "serving")
 """The folders of src, in the order in which a review walks through them."""
 OURS = [path for folder in ("src", "stages", "commands") for path in (ROOT / folder).rglob("*.py")]
 
@@ -158,7 +158,7 @@ def test_modules_and_functions_are_short(path):
 
 def test_the_tests_mirror_the_rooms():
     rooms = {path.name for path in (ROOT / "tests").iterdir() if path.is_dir()} - {"__pycache__"}
-    assert rooms == {*ROOMS, "commands", "pipeline", "benchmarks"}
+    assert rooms == {*ROOMS, "commands", "pipeline", "benchmarks", "cases"}
 
 
 def test_no_module_has_the_name_of_one_of_pythons_own():

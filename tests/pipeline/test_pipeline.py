@@ -26,7 +26,7 @@ def test_every_review_reaches_the_predictions_or_the_rejects(project: Project):
     with (project.path / "data/raw/reviews.csv").open(encoding="utf-8", newline="") as file:
         assert data["rows"]["read"] == len(list(csv.DictReader(file))) == SMALL["synthesize.reviews"]
     rejects = pd.read_csv(project.path / "data/prepare/rejects.csv")
-    assert len(rejects) == data["rows"]["rejected"] + data["rows"]["duplicates"]
+    assert len(rejects) == sum(data["rows"][kind] for kind in ("rejected", "duplicates", "textless"))
     rows = set(rejects.row)
     for split in SPLITS:
         prepared = pd.read_parquet(project.path / f"data/prepare/{split}.parquet")
@@ -183,7 +183,14 @@ def test_a_difficult_table_is_processed_up_to_the_model(tmp_path):
     YAML().dump(params, project.path / "params.yaml")
     project.run("dvc", "repro")
     data = read_json(project, "metrics/data.json")
-    assert data["rows"] == {"read": 1304, "used": 305, "duplicates": 999, "rejected": 0, "label_conflicts": 0}
+    assert data["rows"] == {
+        "read": 1304,
+        "used": 305,
+        "duplicates": 999,
+        "rejected": 0,
+        "textless": 0,
+        "label_conflicts": 0,
+    }
     assert data["words"]["max"] == 100_000
     assert len(pd.read_parquet(project.path / "data/evaluate/predictions.parquet")) == data["splits"]["test"]
 

@@ -1,24 +1,27 @@
+from typing import NamedTuple
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from src.core.schema import SPLITS, read_text
+from src.core.schema import SPLITS, letters_and_digits, normalised_text, read_text
+from src.tables.data_summary import DataSummary
+from src.tables.ratings import rating_reader
 from src.tables.readers import Row
+from src.tables.row_parser import RowParser
 from src.tables.splitting import (
     DUPLICATE,
     DUPLICATE_REASON,
     OTHER_SPLIT,
     UNUSABLE,
     USABLE,
-    DataSummary,
     RejectedRow,
-    UsedReview,
-    classify_rows,
+    UsableRows,
     count_leakage,
-    read_rating,
+    cut_valid,
+    describe_status,
     resolve_duplicates,
-    scan_rows,
     sort_by_bucket,
 )
 
@@ -28,36 +31,56 @@ TABLES = st.lists(
 )
 
 
+class UsedReview(NamedTuple):
+    """A row that is used, and the number of used rows before it with the same text."""
+
+    number: int
+    text: str
+    rating: int
+    split: str
+    true_probabilities: tuple[float, ...]
+    duplicate_texts: int
+    slices: tuple[str | None, ...]
+
+
 def classify_all(rows, valid_share=0.1, test_share=0.2, salt="salt", has_split=False):
-    """Classify the rows of a table that is one file."""
-    read, usable = scan_rows(rows, valid_share, test_share, salt, has_split)
-    row_statuses, splits = np.full(read, UNUSABLE, np.int8), np.zeros(read, np.int8)
-    row_statuses[usable["row"]], splits[usable["row"]] = resolve_duplicates(usable), usable["split"]
-    assert count_leakage(usable[row_statuses[usable["row"]] >= 0]) == 0
-    return list(classify_rows(rows, 0, row_statuses, splits, has_split))
+    """Classify the rows of a table that is one file, as prepare does."""
+    parser, usable = RowParser(has_split, rating_reader(None, None)), UsableRows(valid_share, test_share, salt)
+    parsed = [parser.parse(row) for row in rows]
+    for row in parsed:
+        usable.add(row)
+    table = usable.array()
+    row_statuses, splits = np.full(len(rows), UNUSABLE, np.int8), np.zeros(len(rows), np.int8)
+    row_statuses[table["row"]], splits[table["row"]] = resolve_duplicates(table), table["split"]
+    assert count_leakage(table[row_statuses[table["row"]] >= 0]) == 0
+    classified = []
+    for row, read, status, split in zip(rows, parsed, row_statuses.tolist(), splits.tolist(), strict=True):
+        if status >= 0:
+            found = read.true_probabilities, status, read.slices
+            classified.append(UsedReview(row.number, read.text, read.stars, SPLITS[split], *found))
+        else:
+            reason = read.problem or describe_status(status)
+            classified.append(RejectedRow(row.number, read.text, read.rating, reason))
+    return classified
 
 
 def classify(rows, **settings):
     return classify_all([Row(number, *cells) for number, cells in enumerate(rows, 1)], **settings)
 
 
+def count(data_summary, rows):
+    """Add rows, in order, to a summary."""
+    for row in rows:
+        if isinstance(row, RejectedRow):
+            data_summary.add_rejected(row)
+        else:
+            values = row.rating, SPLITS.index(row.split), len(row.text.split()), row.duplicate_texts
+            data_summary.add_used(*(np.array([value]) for value in values))
+    return data_summary
+
+
 def summary(rows, **settings):
-    data_summary = DataSummary()
-    for row in classify(rows, **settings):
-        data_summary.add(row)
-    return data_summary.summary()
-
-
-@pytest.mark.parametrize("value", ["4", 4, 4.0, " 4 ", "4.0", "4e0"])
-def test_ratings_that_are_read(value):
-    assert read_rating(value) == 4
-
-
-@pytest.mark.parametrize(
-    "value", [None, "", "five", 0, 6, 3.5, "3.5", -1, 1e9, float("nan"), True, [], "nan", "inf", 10**400, "0_5"]
-)
-def test_ratings_that_are_not_read(value):
-    assert read_rating(value) is None
+    return count(DataSummary(), classify(rows, **settings)).summary()
 
 
 def test_every_row_gets_a_reason_or_a_split():
@@ -74,8 +97,15 @@ def test_every_row_gets_a_reason_or_a_split():
     reasons = [row.reason for row in classify(rows) if isinstance(row, RejectedRow)]
     assert reasons == ["no text", "no text", "no rating", "rating is not 1, 2, 3, 4 or 5", DUPLICATE_REASON]
     counts = summary(rows)
-    assert counts["rows"] == {"read": 8, "used": 3, "rejected": 4, "duplicates": 1, "label_conflicts": 3}
-    assert counts["rejected"] == {"no text": 2, "no rating": 1, "rating is not 1, 2, 3, 4 or 5": 1}
+    assert counts["rows"] == {
+        "read": 8,
+        "used": 3,
+        "rejected": 2,
+        "duplicates": 1,
+        "textless": 2,
+        "label_conflicts": 3,
+    }
+    assert counts["rejected"] == {"no rating": 1, "rating is not 1, 2, 3, 4 or 5": 1}
     assert counts["stars"] == {"1": 0, "2": 0, "3": 1, "4": 1, "5": 1}
 
 
@@ -104,9 +134,10 @@ def test_no_review_is_lost_or_invented(rows):
             assert row.rating == float(rating)
             assert row.text.encode()
         else:
-            assert (row.text is text, row.rating is rating) == (True, True)
+            assert row.text == (None if text is None else str(text)) or row.text == read_text(text)
+            assert row.rating == (None if rating is None else str(rating))
     counts = summary(rows)
-    counted = [counts["rows"][name] for name in ("used", "rejected", "duplicates")]
+    counted = [counts["rows"][name] for name in ("used", "rejected", "duplicates", "textless")]
     assert counts["rows"]["read"] == len(rows) == sum(counted)
 
 
@@ -125,9 +156,13 @@ def resolve_one_by_one(rows):
     return row_statuses
 
 
+def numbered(rows):
+    return [(text, place, rating, split) for place, (text, rating, split) in enumerate(rows)]
+
+
 @given(st.lists(st.tuples(st.sampled_from([(0, 1), (0, 2), (1, 1)]), st.integers(1, 5), st.integers(0, 2))))
 def test_rows_resolved_in_buckets_have_the_same_statuses_as_one_by_one(rows):
-    usable = np.array([(text, place, rating, split) for place, (text, rating, split) in enumerate(rows)], USABLE)
+    usable = np.array([(text, text[0] * 2 + text[1], *row) for text, *row in numbered(rows)], USABLE)
     assert resolve_duplicates(usable).tolist() == resolve_one_by_one(rows)
     sorted_rows, counts = sort_by_bucket(usable, 2)
     buckets = np.split(sorted_rows, [counts[0]])
@@ -139,12 +174,10 @@ def test_rows_resolved_in_buckets_have_the_same_statuses_as_one_by_one(rows):
 
 @given(TABLES, st.integers(0, 20))
 def test_the_summaries_of_two_halves_add_up_to_that_of_the_whole(rows, cut):
-    classified, summaries = classify(rows), [DataSummary(), DataSummary(), DataSummary()]
-    for place, row in enumerate(classified):
-        summaries[0].add(row)
-        summaries[1 if place < cut else 2].add(row)
-    both = summaries[1] + summaries[2]
-    assert (both.summary(), both.describe_rejected()) == (summaries[0].summary(), summaries[0].describe_rejected())
+    classified = classify(rows)
+    whole, first, second = (count(DataSummary(), part) for part in (classified, classified[:cut], classified[cut:]))
+    both = first + second
+    assert (both.summary(), both.describe_rejected()) == (whole.summary(), whole.describe_rejected())
 
 
 @given(st.lists(st.text(min_size=1), unique=True), st.text(min_size=1))
@@ -158,11 +191,38 @@ def test_the_same_text_stays_in_one_split_however_it_is_written():
     for number in range(50):
         text = f"good app {number}"
         forms = [text, text.upper(), f" {text}\n", text.replace(" ", "\u00a0"), text.replace("good", "\uff47ood")]
-        assert len({row.split for row in classify([(form, i + 1) for i, form in enumerate(forms)])}) == 1
+        forms += [f"{text}!!!", f"Good, app: {number} \U0001f600", f"'good app' ({number})", f"goodapp{number}..."]
+        assert len({row.split for row in classify([(form, i % 5 + 1) for i, form in enumerate(forms)])}) == 1
+
+
+@pytest.mark.parametrize(
+    ("text", "shared"),
+    [
+        ("Great app!!", "greatapp"),
+        ("It's 5\u2b50 \u2013 \u201cgreat\u201d", "its5great"),
+        ("\u00dcBER_gut 10/10", "\u00fcbergut1010"),
+        ("\U0001f44d\U0001f3fb\U0001f44d \U0001f44d", "\U0001f44d"),
+        ("\u2764\ufe0f!", "\u2764!"),
+        ("...", "."),
+    ],
+)
+def test_nearly_equal_texts_share_their_letters_and_digits(text, shared):
+    assert letters_and_digits(normalised_text(text)) == shared
+
+
+def test_a_valid_split_is_cut_from_train_by_the_key():
+    rows = [(f"review {number}", 5, "train" if number % 4 else "test") for number in range(4000)]
+    usable = UsableRows(0.1, 0.2, "salt")
+    for number, cells in enumerate(rows, 1):
+        usable.add(RowParser(True, rating_reader(None, None)).parse(Row(number, *cells)))
+    before, after = usable.array()["split"], cut_valid(usable.array(), 0.1)["split"]
+    assert (before == after)[before == SPLITS.index("test")].all()
+    assert (after == SPLITS.index("valid")).sum() == pytest.approx(300, abs=60)
+    assert set(after[before != after]) == {SPLITS.index("valid")}
 
 
 def test_texts_in_two_splits_are_counted():
-    rows = [((1, 1), 0, 5, 0), ((1, 1), 1, 4, 0), ((1, 1), 2, 3, 2), ((2, 1), 3, 5, 1), ((3, 1), 4, 5, 0)]
+    rows = [((1, 1), 9, 0, 5, 0), ((1, 1), 9, 1, 4, 0), ((2, 1), 9, 2, 3, 2), ((2, 1), 8, 3, 5, 1)]
     assert count_leakage(np.array(rows, USABLE)) == 1
 
 

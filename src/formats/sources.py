@@ -1,25 +1,40 @@
 """Find and open the files of a table: local or at a URL, compressed or not, in any encoding."""
 
-import codecs
+import csv
 import gzip
 import io
+import lzma
 import math
+import re
+import tarfile
 import urllib.request
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from http.client import HTTPException
 from pathlib import Path, PurePosixPath
 from typing import IO, Any, NamedTuple
-from urllib.parse import urlsplit
+from urllib.parse import quote, unquote, urlsplit
 
-import pyarrow as pa
-
-from src.core.errors import UserError
+from src.core.errors import UserError, excerpt
 from src.core.files import atomic_write
+from src.formats.archives import find_content, uncompressed_name
 
 WEB = ("http://", "https://")
+BYTES = re.compile(r"""\bb(['"])(?:\\.|(?!\1).)*(?:\1|$)""", re.DOTALL)
+DAMAGE: list[tuple[type[Exception] | tuple[type[Exception], ...], str]] = [
+    (MemoryError, "it needs more memory than there is"),
+    (RecursionError, "it is nested too deeply"),
+    (OverflowError, "it has a number that is too large"),
+    (UnicodeError, "its text does not fit its encoding"),
+    (EOFError, "it ends too early"),
+    (gzip.BadGzipFile, "it is damaged, or not gzip data"),
+    ((zlib.error, lzma.LZMAError), "its compressed data is damaged"),
+    (zipfile.BadZipFile, "it is damaged, or not a zip archive"),
+    (tarfile.TarError, "it is damaged, or not a tar archive"),
+]
+"""What errors mean whose own words are unclear or contain bytes of the file."""
 
 
 class Source(NamedTuple):
@@ -38,7 +53,7 @@ def find_files(location: str, option: str) -> Source:
     """
     if location.startswith(WEB):
         return Source([location], folder=False)
-    folder, found = _list_store(location) if "://" in location else _list_local(Path(location))
+    folder, found = _list_store(location) if "://" in location else _list_local(local_path(location))
     kinds = {name: kind for name, kind in found.items() if not folder or is_data_file(file_name(name))}
     for name, kind in kinds.items():
         if kind != "file":
@@ -56,7 +71,30 @@ def is_data_file(name: str) -> bool:
 
 def file_name(location: str) -> str:
     """Return the name of a file without its folder or URL."""
-    return PurePosixPath(urlsplit(location).path if "://" in location else Path(location).name).name or "download"
+    if location.startswith(WEB):
+        name = PurePosixPath(unquote(urlsplit(location).path).replace("\0", "")).name
+    else:
+        name = (PurePosixPath if "://" in location else Path)(location).name
+    return "download" if name in ("", "..") else name
+
+
+def local_path(location: str) -> Path:
+    """Return a path with a leading ~ replaced by the home folder, for shells that do not do it."""
+    path = Path(location)
+    return path.expanduser() if path.parts[:1] == ("~",) else path
+
+
+def table_name(path: Path, known: Collection[str] = ()) -> str:
+    """Return the name of the table in a file, without the suffixes of compression.
+
+    If that name does not end in a `known` suffix, the name of the archive's member is used, if it has a suffix.
+    """
+    name = uncompressed_name(path)
+    if Path(name).suffix.lower() in known:
+        return name
+    with readable(path):
+        _, member = find_content(path)
+    return member if Path(member).suffix else name
 
 
 def local_copy(location: str, folder: Path, timeout: float = 30.0, max_mb: float = math.inf) -> Path:
@@ -66,7 +104,7 @@ def local_copy(location: str, folder: Path, timeout: float = 30.0, max_mb: float
         UserError: the download failed, or is too slow or too large.
     """
     if "://" not in location:
-        return Path(location)
+        return local_path(location)
     path = folder / file_name(location)
     with atomic_write(path) as temporary:
         (_download if location.startswith(WEB) else _fetch)(location, temporary, timeout, max_mb)
@@ -75,38 +113,14 @@ def local_copy(location: str, folder: Path, timeout: float = 30.0, max_mb: float
 
 @contextmanager
 def open_bytes(path: Path) -> Iterator[IO[bytes]]:
-    """Open a file, or the content of a .gz or .zip file; a .zip must contain exactly one file."""
-    if path.suffix.lower() == ".gz":
-        with gzip.open(path, "rb") as file:
-            yield io.BufferedReader(file)
-    elif path.suffix.lower() == ".zip":
-        with zipfile.ZipFile(path) as archive:
-            names = [info.filename for info in archive.infolist() if not info.is_dir()]
-            if len(names) != 1:
-                raise UserError(f"{path}: contains {len(names)} files; it must contain exactly one")
-            with archive.open(names[0]) as member:
-                yield member
-    else:
-        with path.open("rb") as file:
-            yield file
+    """Open a file, or the content of a compressed file or of an archive that contains exactly one table.
 
-
-def find_encoding(path: Path) -> str:
-    """Return a file's encoding: that of its byte-order mark, else utf-8 if the whole file is valid, else cp1252."""
-    with open_bytes(path) as file:
-        start = file.read(4)
-        if start.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
-            return "utf-16"
-        if start.startswith(codecs.BOM_UTF8):
-            return "utf-8-sig"
-        decoder = codecs.getincrementaldecoder("utf-8")()
-        try:
-            decoder.decode(start)
-            while block := file.read(1 << 20):
-                decoder.decode(block)
-        except UnicodeDecodeError:
-            return "cp1252"
-    return "utf-8"
+    Raises:
+        UserError: the archive cannot be read; only `readable` adds the name of the file.
+    """
+    open_content, _ = find_content(path)
+    with open_content() as file:
+        yield file
 
 
 @contextmanager
@@ -121,12 +135,35 @@ def open_text(path: Path, encoding: str) -> Iterator[IO[str]]:
 
 
 @contextmanager
-def readable(path: Path) -> Iterator[None]:
-    """Turn the errors that a damaged file causes into a UserError."""
+def readable(name: object) -> Iterator[None]:
+    """Turn any error while a file is read into a UserError that begins with the file's name."""
     try:
         yield
-    except (OSError, EOFError, zlib.error, zipfile.BadZipFile, pa.ArrowException) as error:
-        raise UserError(f"{path}: cannot be read ({error}); is it complete, and its extension correct?") from None
+    except UserError as error:
+        message = str(error)
+        after = message.removeprefix(str(name))
+        if after != message and after[:1] in ("", ":", ",", " ", "/"):
+            raise
+        raise UserError(f"{name}: {message}") from error
+    except Exception as error:  # whatever a damaged file causes in one of many libraries
+        problem = f"cannot be read ({_describe(error)}); is it complete, and its extension correct?"
+        raise UserError(f"{name}: {problem}") from error
+
+
+def _describe(error: Exception) -> str:
+    """Return a short description of an error, without bytes of the file."""
+    for kinds, description in DAMAGE:
+        if isinstance(error, kinds):
+            return description
+    if isinstance(error, OSError) and error.strerror:
+        return excerpt(error.strerror)
+    # A quoted key or number says nothing without the kind of error.
+    kind = "" if isinstance(error, OSError) else "not valid CSV: " if isinstance(error, csv.Error) else _kind(error)
+    return excerpt(kind + BYTES.sub("some bytes", str(error)))
+
+
+def _kind(error: Exception) -> str:
+    return f"{type(error).__name__}: " if str(error) else type(error).__name__
 
 
 def _list_local(path: Path) -> tuple[bool, dict[str, str]]:
@@ -149,7 +186,9 @@ def _list_store(url: str) -> tuple[bool, dict[str, str]]:
 
 def _download(url: str, path: Path, timeout: float, max_mb: float) -> None:
     try:
-        with urllib.request.urlopen(url, timeout=timeout) as response, path.open("wb") as file:
+        # Browsers also accept an address with spaces or letters beyond ASCII.
+        address = quote(url, safe=":/?#[]@!$&'()*+,;=%~")
+        with urllib.request.urlopen(address, timeout=timeout) as response, path.open("wb") as file:
             size = int(response.headers.get("Content-Length") or 0)
             _refuse_large(url, size, max_mb)
             while block := response.read(1 << 20):
@@ -157,8 +196,8 @@ def _download(url: str, path: Path, timeout: float, max_mb: float) -> None:
                 file.write(block)
             if size and file.tell() != size:
                 raise UserError(f"{url}: download cut off after {file.tell()} of {size} bytes; try again")
-    except (OSError, HTTPException) as error:
-        raise UserError(f"{url}: cannot be downloaded ({error}); check the address") from None
+    except (OSError, HTTPException, ValueError) as error:
+        raise UserError(f"{url}: cannot be downloaded ({excerpt(str(error))}); check the address") from error
 
 
 def _fetch(url: str, target: Path, timeout: float, max_mb: float) -> None:
@@ -183,7 +222,8 @@ def _reachable(url: str) -> Iterator[None]:
     except ImportError as error:
         raise UserError(f"{url}: {error}; pip install fsspec and its package for this kind of URL") from None
     except Exception as error:  # each kind of store raises its own errors
-        raise UserError(f"{url}: cannot be read ({error}); check the address and your permissions") from None
+        problem = f"cannot be read ({excerpt(str(error))}); check the address and your permissions"
+        raise UserError(f"{url}: {problem}") from error
 
 
 def _refuse_large(url: str, size: int, max_mb: float) -> None:
