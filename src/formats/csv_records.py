@@ -120,7 +120,7 @@ class _Lines:
 
     def __next__(self) -> str:
         line = self._returned.popleft() if self._returned else next(self._lines)
-        while not line.endswith(self._line_end) and (more := next(self._lines, "")):
+        while self._line_end and not line.endswith(self._line_end) and (more := next(self._lines, "")):
             line += more
             self.number += 1
         self.number += 1
