@@ -141,8 +141,7 @@ def write_parts(folder: Path, table: OutputTable, predictor: Predictor, explain:
     The table is read twice: errors in it are reported before the work starts, and the progress bar knows the total.
     """
     counts: Counter[str | None] = Counter()
-    rows = sum(len(chunk.cells) for chunk in table.chunks())
-    with progress_bar(total=rows, desc="predict", unit=" reviews") as progress:
+    with progress_bar(total=table.count(), desc="predict", unit=" reviews") as progress:
         for number, chunk in enumerate(table.chunks()):
             part = folder / f"{number:08}{PART_SUFFIX}"
             if part.exists():

@@ -7,8 +7,6 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from typing import IO, NamedTuple
 
-from charset_normalizer import from_bytes
-
 from src.core.errors import UserError
 
 MARKS = {
@@ -138,6 +136,8 @@ def _evidence(file: IO[bytes]) -> Iterator[bytes]:
 
 
 def _by_letters(raw: bytes, option: str) -> str:
+    from charset_normalizer import from_bytes  # most files do without it
+
     found = from_bytes(raw, cp_isolation=list(CANDIDATES), threshold=0.4, enable_fallback=False)
     scores, texts = {}, {}
     for match in found:

@@ -3,7 +3,7 @@
 import csv
 import json
 import shutil
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
@@ -56,9 +56,10 @@ class Reviews(NamedTuple):
     columns: list[str]
     missing: Collection[str] = ()
 
-    def cell(self, value: Callable[[str], Any]) -> Any:
-        """Return the text of a row whose cells `value` returns; if a cell is not text, that cell."""
-        cells = list(map(value, self.columns))
+    def text(self, cells: Sequence[Any]) -> Any:
+        """Return the text of a row from its cells, one for each column; if a cell is not text, that cell."""
+        if len(cells) == 1:
+            return "" if isinstance(cells[0], str) and cells[0].strip() in self.missing else cells[0]
         text = read_review(cells, self.missing)
         return text if text is not None else next(cell for cell in cells if read_text(cell) is None)
 
@@ -70,6 +71,10 @@ class OutputTable(Protocol):
 
     def chunks(self) -> Iterator[Chunk]:
         """Read the table from the beginning; an empty table has one empty chunk."""
+
+    def count(self) -> int:
+        """Read the whole table, so that errors in it show, and count its rows."""
+        return sum(len(chunk.cells) for chunk in self.chunks())
 
     def write(self, path: Path, chunk: Chunk, new_columns: Columns, first: bool) -> None:
         """Write a chunk with its new columns as a part; the first part has the header, if the format has one."""
@@ -119,17 +124,21 @@ class CsvTable(OutputTable):
             require_column(column, self.header, OPTION, header)
         _check_no_clash(self.header, names)
         self.reviews = reviews
-        self.places = {column: self.header.index(column) for column in reviews.columns}
+        self.places = [self.header.index(column) for column in reviews.columns]
 
     def chunks(self) -> Iterator[Chunk]:
         with readable(self.name):
-            found = ((row, sum(len(str(cell)) for cell in row[0])) for row in self.file.rows(Findings()))
+            found = ((row, len("".join(map(str, row[0])))) for row in self.file.rows(Findings()))
             for rows in _in_chunks(found, CHUNK_ROWS):
                 cells = [None if problem else self._text(fields) for fields, problem in rows]
                 yield Chunk(cells, [problem for _, problem in rows], [fields for fields, _ in rows])
 
+    def count(self) -> int:
+        with readable(self.name):
+            return sum(1 for _ in self.file.rows(Findings()))
+
     def _text(self, fields: list[Any]) -> Any:
-        return self.reviews.cell(lambda column: fields[self.places[column]])
+        return self.reviews.text([fields[place] for place in self.places])
 
     def write(self, path: Path, chunk: Chunk, new_columns: Columns, first: bool) -> None:
         width = len(self.header)
@@ -176,7 +185,7 @@ class JsonTable(OutputTable):
             if missing:
                 missing -= {name for name in missing if name in record or lookup(record, name) is not None}
                 seen |= dict.fromkeys(field_names(record)[:MOST_NAMES])
-            yield line.strip(), self.reviews.cell(partial(lookup, record)), None
+            yield line.strip(), self.reviews.text([lookup(record, name) for name in self.reviews.columns]), None
 
     def write(self, path: Path, chunk: Chunk, new_columns: Columns, first: bool) -> None:
         with path.open("w", encoding="utf-8", newline="\n") as file:
@@ -220,7 +229,9 @@ class ParquetTable(OutputTable):
                 table = pa.Table.from_batches(chunk, self.schema)
                 rows = zip(*(cells_of(table.column(name)) for name in self.roots), strict=True)
                 records = (dict(zip(self.roots, cells, strict=True)) for cells in rows)
-                texts = [self.reviews.cell(partial(lookup, record)) for record in records]
+                texts = [
+                    self.reviews.text([lookup(record, name) for name in self.reviews.columns]) for record in records
+                ]
                 yield Chunk(texts, [None] * len(table), table)
 
     def write(self, path: Path, chunk: Chunk, new_columns: Columns, first: bool) -> None:
