@@ -17,6 +17,8 @@ Count = Annotated[int, Field(ge=1)]
 Seed = Annotated[int, Field(ge=0, lt=2**32)]
 Column = Annotated[str, BeforeValidator(lambda value: str(value) if type(value) is int else value), Field(min_length=1)]
 """The name of a column, or its number in a table without a header."""
+RatingCell = Annotated[str, BeforeValidator(lambda value: str(value) if type(value) in (int, float) else value)]
+"""What a cell of the rating column holds."""
 
 MESSAGES = {  # clearer than those of pydantic; only data.separator has a pattern
     "model_type": "must contain lines of the form key: value",
@@ -39,7 +41,7 @@ class Data(Section):
     text_column: Column | Annotated[list[Column], Field(min_length=1)]
     rating_column: Column
     rating_scale: Annotated[list[float], Field(min_length=2, max_length=2)] | None
-    rating_map: dict[str, Annotated[int, Field(ge=1, le=5)]] | None
+    rating_map: dict[RatingCell, Annotated[int, Field(ge=1, le=5)]] | None
     missing: list[str]
     split_column: Column | None
     slice_columns: list[Column]

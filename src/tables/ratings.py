@@ -21,6 +21,7 @@ WORDS = {"positive": 5, "good": 5, "pos": 5, "neutral": 3, "negative": 1, "bad":
 """Words of other scales, and the stars to propose for them."""
 MOST = 10**9
 """Python refuses to write larger numbers than a few thousand digits; no rating comes near."""
+WRITE = "in the section data of params.yaml, write {}"
 SHOWN = 8
 """Values of an unknown scale that are shown."""
 
@@ -89,11 +90,13 @@ def describe_scale(unread: Mapping[str, int], stars: Mapping[int, int]) -> str |
     shown = ", ".join(f"{number:g}" for number in found[:SHOWN]) + (", ..." if len(found) > SHOWN else "")
     if len(known) > 1:
         proposed = ", ".join(f"{word}: {star}" for word, star in sorted(known.items()))
-        return f"ratings are words ({', '.join(sorted(known))}); set data.rating_map={{{proposed}}}"
+        line = f"rating_map: {{{proposed}}}"
+        return f"ratings are words ({', '.join(sorted(known))}); {WRITE.format(line)}"
     if numbers and 0 in numbers and 0 < found[-1] < 5:
-        scale = f"[0,{found[-1]:g}]"
-        return f"ratings run from 0 to {found[-1]:g} ({shown}); set data.rating_scale={scale}, or data.rating_map"
+        line = f"rating_scale: [0, {found[-1]:g}]"
+        return f"ratings run from 0 to {found[-1]:g} ({shown}); {WRITE.format(line)}, or a rating_map"
     if numbers and 5 < found[-1] <= 100 and found[0] >= 0:
         low, high = (0 if 0 in numbers or found[-1] > 10 else 1), (10 if found[-1] <= 10 else 100)
-        return f"ratings run from {found[0]:g} to {found[-1]:g} ({shown}); set data.rating_scale=[{low},{high}]"
+        line = f"rating_scale: [{low}, {high}]"
+        return f"ratings run from {found[0]:g} to {found[-1]:g} ({shown}); {WRITE.format(line)}"
     return None

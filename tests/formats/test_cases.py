@@ -79,7 +79,10 @@ def test_what_those_tables_hold_beside_reviews_is_counted(prepared: Prepare) -> 
     assert summary("play_console_utf16.csv", **columns)["rows"]["textless"] == 50
     assert summary("cp1251.csv")["encoding"] == "cp1251"
     scale = prepared("stars_0_to_4.csv", (CASES / "stars_0_to_4.csv").read_bytes()).other_scale
-    assert scale == "ratings run from 0 to 4 (0, 1, 2, 3, 4); set data.rating_scale=[0,4], or data.rating_map"
+    assert scale == (
+        "ratings run from 0 to 4 (0, 1, 2, 3, 4); in the section data of params.yaml, write "
+        "rating_scale: [0, 4], or a rating_map"
+    )
 
 
 @pytest.mark.parametrize(
@@ -484,7 +487,7 @@ def test_ratings_as_exports_write_them(prepared: Prepare, cells: tuple[str, ...]
     ("settings", "stars"),
     [
         ({"rating_scale": [0.0, 10.0]}, [1, 3, 5]),
-        ({"rating_map": {"0": 1, "5": 2, "10": 4}}, [1, 2, 4]),
+        ({"rating_map": {0: 1, "5": 2, 10: 4}}, [1, 2, 4]),
     ],
 )
 def test_ratings_of_another_scale_are_mapped_as_told(

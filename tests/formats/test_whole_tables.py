@@ -75,9 +75,12 @@ def test_dates_of_parquet_are_slices_as_of_csv(run: Run) -> None:
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (None, "ratings run from 0 to 4 (0, 1, 2, 3, 4); set data.rating_scale=[0,4]"),
+        (
+            None,
+            "ratings run from 0 to 4 (0, 1, 2, 3, 4); in the section data of params.yaml, write rating_scale: [0, 4]",
+        ),
         ("score,content\n" + "".join(f"{1 + i % 3},good {i}\n" for i in range(99)) + "0,bad\n", "run from 0 to 3"),
-        ("score,content\n" + "".join(f"{1 + i % 10},good {i}\n" for i in range(99)), "set data.rating_scale=[1,10]"),
+        ("score,content\n" + "".join(f"{1 + i % 10},good {i}\n" for i in range(99)), "write rating_scale: [1, 10]"),
         ("score,content\n" + "".join(f"{'positive negative'.split()[i % 2]},a {i}\n" for i in range(9)), "rating_map"),
         ("score,content\n" + "".join(f"{1 + i % 5},\n" for i in range(3000)), "no row has a text"),
         ("score,content\n" + "".join(f"good {i},5\n" for i in range(99)), "are the right columns"),

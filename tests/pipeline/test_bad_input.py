@@ -19,8 +19,8 @@ from ruamel.yaml import YAML
 
 from src.core.errors import run
 from tests.conftest import ROOT, changed_params
+from tests.formats.test_locations import Answers
 from tests.pipeline.test_contract import STAGES
-from tests.tables.test_readers import Answers
 
 GOOD = b"content,score\n" + b"".join(b"review number %d,%d\n" % (i, 1 + i % 5) for i in range(100))
 RATED = "content,score\n" + "".join(f"review {i},%s\n" for i in range(100))
@@ -49,9 +49,12 @@ TABLES: dict[str, tuple[bytes, str]] = {
     "negative ratings": (table_rated(-1, 5, 4), "rating is not 1, 2, 3, 4 or 5: 34"),
     "huge ratings": (table_rated(1e9, 5, 4), "rating is not 1, 2, 3, 4 or 5"),
     "quarter stars": (table_rated(3.25, 5, 4), "rating is not 1, 2, 3, 4 or 5"),
-    "out of ten": (table_rated(8, 10, 9), r"ratings run from 8 to 10 \(8, 9, 10\); set data.rating_scale=\[1,10\]"),
-    "from zero": (table_rated(0, 4, 3), r"ratings run from 0 to 4 .*set data.rating_scale=\[0,4\]"),
-    "in words": (table_rated("good", "bad"), r"ratings are words .*set data.rating_map=\{bad: 1, good: 5\}"),
+    "out of ten": (
+        table_rated(8, 10, 9),
+        r"ratings run from 8 to 10 \(8, 9, 10\); in the section data of params.yaml, write rating_scale: \[1, 10\]",
+    ),
+    "from zero": (table_rated(0, 4, 3), r"ratings run from 0 to 4 .*rating_scale: \[0, 4\]"),
+    "in words": (table_rated("good", "bad"), r"ratings are words .*write rating_map: \{bad: 1, good: 5\}"),
     "no ratings": (table_rated(""), "no rating: 100"),
     "one class": (table_rated(5), "all reviews have the same rating .*100 used"),
     "blank texts": (

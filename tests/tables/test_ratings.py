@@ -52,10 +52,10 @@ def test_words_are_mapped_whatever_their_case():
 @pytest.mark.parametrize(
     ("unread", "stars", "says"),
     [
-        ({"0": 40}, {1: 40, 2: 40, 3: 40, 4: 40, 5: 0}, "ratings run from 0 to 4 .*rating_scale=.0,4."),
-        ({"8": 1, "10": 2}, {1: 1, 5: 3}, "ratings run from 1 to 10 .*rating_scale=.1,10."),
-        ({"0": 3, "80": 1, "100": 2}, {}, "rating_scale=.0,100."),
-        ({"positive": 3, "Negative": 4}, {}, "rating_map=.Negative: 1, positive: 5"),
+        ({"0": 40}, {1: 40, 2: 40, 3: 40, 4: 40, 5: 0}, "ratings run from 0 to 4 .*rating_scale: .0, 4."),
+        ({"8": 1, "10": 2}, {1: 1, 5: 3}, "ratings run from 1 to 10 .*rating_scale: .1, 10."),
+        ({"0": 3, "80": 1, "100": 2}, {}, "rating_scale: .0, 100."),
+        ({"positive": 3, "Negative": 4}, {}, "rating_map: .Negative: 1, positive: 5"),
     ],
 )
 def test_another_scale_is_recognised(unread, stars, says):
