@@ -120,7 +120,7 @@ class _Lines:
 
     def __next__(self) -> str:
         line = self._returned.popleft() if self._returned else next(self._lines)
-        while not line.endswith(self._line_end) and (more := next(self._lines, "")):
+        while self._line_end and not line.endswith(self._line_end) and (more := next(self._lines, "")):
             line += more
             self.number += 1
         self.number += 1
@@ -172,14 +172,15 @@ def _holds_records(lines: list[str], fields: list[str], dialect: Dialect) -> boo
 def fit(fields: list[str], width: int, dialect: Dialect, repairs: Counter[str] | None = None) -> list[str] | None:
     """Return a record with its number of fields, None if it cannot have it; count what was repaired.
 
-    Repaired are separators too many at the end, and a row that is in quotes as a whole.
+    Repaired are separators too many at the end, and a row that is in quotes as a whole. Where backslashes escape, a
+    single field may be one with an escaped separator instead.
     """
     if len(fields) == width:
         return fields
     repair, repaired = "", fields
     if len(fields) > width and not any(fields[width:]):
         repair, repaired = "separator at the end of a row", fields[:width]
-    elif len(fields) == 1 and not fields[0].endswith(("\n", "\r")):
+    elif len(fields) == 1 and not dialect.escapes and not fields[0].endswith(("\n", "\r")):
         repair, repaired = "row in quotes as a whole", _only_record(fields[0], dialect)
     if len(repaired) != width:
         return None
