@@ -9,7 +9,25 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 from src.core.errors import UserError
 from src.core.files import parse_yaml
 
-Language = Literal["english", "german", "french", "spanish"]
+Language = Literal[
+    "arabic",
+    "danish",
+    "dutch",
+    "english",
+    "finnish",
+    "french",
+    "german",
+    "hungarian",
+    "italian",
+    "norwegian",
+    "portuguese",
+    "romanian",
+    "russian",
+    "spanish",
+    "swedish",
+    "other",
+]
+"""A language that texts are cleaned in: those of the Snowball stemmers, and `other` for any other language."""
 Decision = Literal["argmax", "balanced", "posterior_median"]
 Cell = Literal["lstm", "gru", "rnn"]
 Share = Annotated[float, Field(ge=0, lt=1)]

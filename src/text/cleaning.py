@@ -1,22 +1,29 @@
 """Reduce a review to the words that carry its meaning, separated by single spaces."""
 
-import html
 import re
 import sys
-import unicodedata
 from collections.abc import Callable
 from functools import lru_cache
 from typing import NamedTuple
 
-from src.core.params import Clean, Language
+import regex
 
-MARKUP = re.compile(r"(?:https?://|www\.)[^\s<>\"]+|[\w.+-]{1,64}@[\w-]{1,63}\.[\w.-]{1,63}|</?[a-z!][^<>]{0,500}>")
-EMOJI = r"[\u2190-\u21ff\u2300-\u27bf\u2b00-\u2bff\U0001f000-\U0001f3fa\U0001f400-\U0001faff]"
-LITERAL_BREAKS = re.compile(r"\\+[nrt]")
-"""Line ends and tabs that an export wrote as a backslash and a letter."""
-ELONGATION = re.compile(r"([^\W\d])\1{2,}")
-APOSTROPHES = str.maketrans(dict.fromkeys("\u2019\u2018\u02bc\u00b4", "'"))
+from src.core.params import Clean, Language
+from src.text.characters import fold, remove_markup, unescape
+from src.text.words import make_splitter
+
+ELONGATION = regex.compile(r"(\p{L}\p{M}*+)\1{2,}")
+TATWEEL = "\u0640"
+"""The stroke that stretches an Arabic word."""
 ENGLISH_ENDING = re.compile(r"(?:'(?:s|m|re|ve|ll|d))+$")
+ENGLISH_NEGATIONS = {
+    negation.replace("'", ""): negation
+    for negation in """
+    ain't aren't can't couldn't didn't doesn't don't hadn't hasn't haven't isn't mustn't needn't shouldn't wasn't
+    weren't won't wouldn't
+    """.split()
+}
+"""English negations by their form without an apostrophe."""
 REMEMBERED = 100_000
 """Entries of a cache. A full cache is emptied, so memory does not grow with the number of reviews."""
 LONGEST_REMEMBERED = 50
@@ -39,28 +46,25 @@ def make_cleaner(language: Language, settings: Clean, words: StopWords) -> Calla
     clean_word = _WordCleaner(language, settings, words)
 
     def clean_fully(word: str) -> str:
-        cleaned = clean_word(word)
-        return cleaned if cleaned == word else cached_words[cleaned]
+        for _ in range(len(word) + 2):  # each time it is shorter; should it ever not be, this ends all the same
+            cleaned = clean_word(word)
+            if cleaned == word or cleaned in cached_words:
+                return cached_words.get(cleaned, cleaned)
+            word = cleaned
+        return word
 
     cached_words = _Cache(clean_fully)
-    word = r"[^\W_]+(?:'[^\W_]+)*" if language == "english" else r"[^\W_]+"
-    marks = [r"!+", r"\?+"] if settings.keep_marks else []
-    emoji = [EMOJI] if settings.keep_emoji else []
-    tokens = re.compile("|".join([word, *marks, *emoji]))
-    cached_chunks = _Cache(lambda chunk: " ".join(filter(None, map(cached_words.__getitem__, tokens.findall(chunk)))))
+    split = make_splitter(settings, apostrophes=language in ("english", "other"))
+    cached_chunks = _Cache(lambda chunk: " ".join(filter(None, map(cached_words.__getitem__, split(chunk)))))
 
     def clean(text: str) -> str:
-        if settings.remove_markup and "&" in text:
-            text = html.unescape(text)
-        if "\\" in text:
-            text = LITERAL_BREAKS.sub(" ", text)
-        if not text.isascii():
-            if settings.normalise_unicode:
-                text = unicodedata.normalize("NFKC", text)
-            text = text.translate(APOSTROPHES)
-        text = text.lower()
-        if settings.remove_markup and ("<" in text or "@" in text or "://" in text or "www." in text):
-            text = MARKUP.sub(" ", text)
+        if settings.remove_markup:
+            text = unescape(text)
+        text = fold(text, settings.normalise_unicode)
+        if settings.squeeze_elongation and TATWEEL in text:
+            text = text.replace(TATWEEL, "")
+        if settings.remove_markup:
+            text = remove_markup(text)
         return " ".join(filter(None, map(cached_chunks.__getitem__, text.split())))
 
     return clean
@@ -93,6 +97,7 @@ class _WordCleaner:
 
     def __init__(self, language: Language, settings: Clean, words: StopWords) -> None:
         self._stem = _stemmer(language, settings.stemmer)
+        self._english = language == "english"
         self._squeeze = settings.squeeze_elongation
         self._drop_negations = settings.remove_stop_words and not settings.keep_negations
         self._all_listed = words.stop | words.kept
@@ -107,9 +112,11 @@ class _WordCleaner:
         if self._squeeze and ELONGATION.search(word):
             single, double = ELONGATION.sub(r"\1", word), ELONGATION.sub(r"\1\1", word)
             word = single if single in self._all_listed and double not in self._all_listed else double
-        word = ENGLISH_ENDING.sub("", word)
-        if word.endswith("n't"):
-            return "" if self._drop_negations else word
+        if self._english:
+            word = ENGLISH_ENDING.sub("", word)
+            word = ENGLISH_NEGATIONS.get(word, word)
+            if word.endswith("n't"):
+                return "" if self._drop_negations else word
         return "" if word in self._stop else self._stem(word).strip("'")
 
     def _stem_fully(self, word: str) -> str:
@@ -119,7 +126,7 @@ class _WordCleaner:
 
 
 def _stemmer(language: Language, name: str) -> Callable[[str], str]:
-    if name == "none":
+    if name == "none" or language == "other":
         return str
     # NLTK imports these if it can (2 s, 100 MB), but no stemmer uses them; None makes them look as if not installed.
     hidden = {"pandas", "scipy", "sklearn"} - sys.modules.keys()

@@ -30,7 +30,7 @@ CLEANERS = {language: cleaner(language) for language in LANGUAGES}
         ("Fish &amp; chips &lt;br&gt; 1000", "fish chip 1000"),
         ("love it 😍👍🏽", "love 😍 👍"),
         ("\uff27\uff4f\uff4f\uff44 caf\u0065\u0301", "good café"),
-        ("a < b, <3", "b 3"),
+        ("a < b, <3", "b ❤"),
         ("!!!??? ...", "! ?"),
         ("the of and", ""),
     ],

@@ -1,0 +1,76 @@
+"""Split a piece of text without spaces into words, marks and emoji, in any script."""
+
+from collections.abc import Callable
+
+import regex
+
+from src.core.params import Clean
+
+PICTURE = r"[\u2190-\u21ff\u2300-\u27bf\u2b00-\u2bff\U0001f000-\U0001f3fa\U0001f400-\U0001faff]"
+EMOJI = (
+    r"[0-9#*]\u20e3"  # a keycap
+    r"|[\U0001f1e6-\U0001f1ff]{2}"  # a flag
+    rf"|{PICTURE}[\U000e0020-\U000e007f]*+(?:\u200d{PICTURE})*+"  # with tags: the flag of a region; joined: a family
+)
+MOODS = {
+    "🙂": r"[:=]'?-?[)\]]+|[(\[]+-?[:=](?![^\W_])|\^_*\^",
+    "😃": r"[:=]-?d+(?![^\W_])|(?<![^\W_])xd+(?![^\W_])",
+    "😢": r"[:=]'-?[(\[]+|(?<!\S)\)+-?'[:=]|(?<![^\W_])t_+t(?![^\W_])",
+    "😠": r">[:=]-?[(\[]+",
+    "🙁": r"[:=]-?[(\[]+(?![^\W_])|(?<!\S)\)+-?[:=](?![^\W_])",
+    "😉": r";-?[)\]]+",
+    "😛": r"[:=;]-?p+(?![^\W_])",
+    "😕": r"[:=]-?[/\\](?![^\W_]|[/\\])",
+    "😐": r"[:=]-?\|(?![^\W_])|-_+-",
+    "😮": r"[:=]-?o+(?![^\W_])",
+    "😘": r"[:=]-?\*(?![^\W_]|\*)",
+    "💔": r"</3+(?![.,]?\d)",
+    "❤": r"<3+(?![.,]?\d)",
+    "⭐": r"(?<=\d)\*+(?![^\W_])",
+}
+"""Emoticons, in lower case, by the emoji of their mood; `5*` means five stars."""
+EMOTICON = regex.compile("|".join(f"({pattern})" for pattern in MOODS.values()))
+EMOTICON_SIGNS = frozenset("=:;^<>_*x")
+"""At least one of these characters is in every emoticon."""
+
+NO_SPACES = r"[\p{Han}\p{Hiragana}\p{Katakana}\u30fc\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}&&[\p{L}\p{Nl}]]"
+"""Letters of scripts that put no space between words."""
+CHARACTER = rf"{NO_SPACES}(?:[\p{{M}}\u200c\u200d]|(?<=[\u1039\u17d2]){NO_SPACES})*+"
+"""A letter with its marks, and in Khmer and Burmese with the letters that are stacked below it."""
+FIRST = rf"[[\p{{L}}\p{{N}}]--{NO_SPACES}]"
+NEXT = rf"[[\p{{L}}\p{{N}}\p{{M}}\u200d]--{NO_SPACES}]"
+RUN = rf"{FIRST}{NEXT}*+(?:\u200c++{NEXT}++)*+"
+INSIDE = (
+    r"(?<=\p{Nd})[.,/](?=\p{Nd})"
+    r"|(?<=[\p{L}\p{M}])[\u00b7\u05f4\u2027](?=\p{L})"
+    r"|(?<=\p{Hebrew})\"(?=\p{Hebrew})"
+)
+"""Signs inside a word: 4.5, 10/10, col·lega."""
+ELONGATED_CHARACTERS = regex.compile(rf"({CHARACTER})\1{{2,}}", regex.V1)
+
+
+def make_splitter(settings: Clean, apostrophes: bool) -> Callable[[str], list[str]]:
+    """Build the function that splits a folded piece of text without spaces into words, marks and emoji.
+
+    A word is a sequence of letters and digits with their marks. Letters of scripts without spaces are a word each.
+    apostrophes: whether an apostrophe between two letters is part of a word.
+    Source: Unicode Standard Annex 29, section 4. Other than there, full stops, colons and underscores between letters
+    split, since people forget the space after them, and so do apostrophes if `apostrophes` is false.
+    """
+    inside = rf"{INSIDE}|'" if apostrophes else INSIDE
+    emoji = [EMOJI] if settings.keep_emoji else []
+    marks = [r"!+", r"\?+"] if settings.keep_marks else []
+    tokens = regex.compile("|".join([*emoji, CHARACTER, rf"{RUN}(?:(?:{inside}){RUN})*+", *marks]), regex.V1)
+    emoji_of = list(MOODS)
+
+    def mood(match: regex.Match[str]) -> str:
+        return f" {emoji_of[match.lastindex - 1]} "
+
+    def split(piece: str) -> list[str]:
+        if not EMOTICON_SIGNS.isdisjoint(piece):
+            piece = EMOTICON.sub(mood, piece)
+        if settings.squeeze_elongation and not piece.isascii():
+            piece = ELONGATED_CHARACTERS.sub(r"\1\1", piece)
+        return tokens.findall(piece)
+
+    return split
