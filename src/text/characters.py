@@ -30,7 +30,7 @@ ATTRIBUTE = r"""\s+[a-z_:][\w:.-]*+\s*+=\s*+(?:"[^"<>]*+"|'[^'<>]*+'|[^\s"'<>]++
 MARKUP = re.compile(
     # A link ends with its ASCII characters, since words of other scripts are often glued to it.
     r"(?:https?|ftp)://[a-z0-9._~%:@-]*+(?:[/?#][a-z0-9._~%:@/?#&=+$-]*+)?"
-    r"|(?<![^\W_])www\.[a-z0-9-]++\.[a-z0-9._-]++(?:[/?#][a-z0-9._~%:@/?#&=+$-]*+)?"
+    r"|www\.[a-z0-9-]++\.[a-z0-9._-]++(?:[/?#][a-z0-9._~%:@/?#&=+$-]*+)?"
     r"|[a-z0-9.+_-]{1,64}@[a-z0-9-]{1,63}\.[a-z0-9.-]{1,63}"
     rf"|</?(?:{'|'.join(ELEMENTS.split())})(?:{ATTRIBUTE})*+\s*+/?>|<!--[^<>]{{0,500}}-->|<!doctype[^<>]{{0,100}}>"
 )

@@ -6,13 +6,11 @@ from collections.abc import Callable
 from functools import lru_cache
 from typing import NamedTuple
 
-import regex
-
 from src.core.params import Clean, Language
 from src.text.characters import fold, remove_markup, unescape
 from src.text.words import make_splitter
 
-ELONGATION = regex.compile(r"(\p{L}\p{M}*+)\1{2,}")
+ELONGATION = re.compile(r"([^\W\d])\1{2,}")
 TATWEEL = "\u0640"
 """The stroke that stretches an Arabic word."""
 ENGLISH_ENDING = re.compile(r"(?:'(?:s|m|re|ve|ll|d))+$")
@@ -46,16 +44,24 @@ def make_cleaner(language: Language, settings: Clean, words: StopWords) -> Calla
     clean_word = _WordCleaner(language, settings, words)
 
     def clean_fully(word: str) -> str:
-        for _ in range(len(word) + 2):  # each time it is shorter; should it ever not be, this ends all the same
-            cleaned = clean_word(word)
-            if cleaned == word or cleaned in cached_words:
-                return cached_words.get(cleaned, cleaned)
-            word = cleaned
-        return word
+        cleaned = clean_word(word)
+        for _ in range(len(word)):  # a loop, since a word of many endings would be too deep a recursion
+            if cleaned == word:
+                break
+            if cleaned in cached_words:
+                return cached_words[cleaned]
+            word, cleaned = cleaned, clean_word(cleaned)
+        cached_words.store(cleaned, cleaned)
+        return cleaned
 
-    cached_words = _Cache(clean_fully)
+    def clean_chunk(chunk: str) -> str:
+        tokens = split(chunk)
+        if len(tokens) == 1:
+            return cached_words[tokens[0]]
+        return " ".join(filter(None, map(cached_words.__getitem__, tokens)))
+
+    cached_words, cached_chunks = _Cache(clean_fully), _Cache(clean_chunk)
     split = make_splitter(settings, apostrophes=language in ("english", "other"))
-    cached_chunks = _Cache(lambda chunk: " ".join(filter(None, map(cached_words.__getitem__, split(chunk)))))
 
     def clean(text: str) -> str:
         if settings.remove_markup:
@@ -85,11 +91,15 @@ class _Cache(dict[str, str]):
 
     def __missing__(self, text: str) -> str:
         result = self._function(text)
+        self.store(text, result)
+        return result
+
+    def store(self, text: str, result: str) -> None:
+        """Keep a result that is known already."""
         if len(self) >= REMEMBERED:
             self.clear()
         if len(text) <= LONGEST_REMEMBERED:
             self[text] = result
-        return result
 
 
 class _WordCleaner:

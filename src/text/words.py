@@ -1,5 +1,6 @@
 """Split a piece of text without spaces into words, marks and emoji, in any script."""
 
+import re
 from collections.abc import Callable
 
 import regex
@@ -30,7 +31,7 @@ MOODS = {
 }
 """Emoticons, in lower case, by the emoji of their mood; `5*` means five stars."""
 EMOTICON = regex.compile("|".join(f"({pattern})" for pattern in MOODS.values()))
-EMOTICON_SIGNS = frozenset("=:;^<>_*x")
+EMOTICON_SIGNS = frozenset("=:;^<_*x")
 """At least one of these characters is in every emoticon."""
 
 NO_SPACES = r"[\p{Han}\p{Hiragana}\p{Katakana}\u30fc\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}&&[\p{L}\p{Nl}]]"
@@ -61,15 +62,22 @@ def make_splitter(settings: Clean, apostrophes: bool) -> Callable[[str], list[st
     emoji = [EMOJI] if settings.keep_emoji else []
     marks = [r"!+", r"\?+"] if settings.keep_marks else []
     tokens = regex.compile("|".join([*emoji, CHARACTER, rf"{RUN}(?:(?:{inside}){RUN})*+", *marks]), regex.V1)
+    # The same for ASCII, twice as fast.
+    apostrophe = "|'" if apostrophes else ""
+    ascii_tokens = re.compile("|".join([rf"[a-z0-9]+(?:(?:(?<=\d)[.,/](?=\d){apostrophe})[a-z0-9]+)*", *marks]))
     emoji_of = list(MOODS)
 
     def mood(match: regex.Match[str]) -> str:
         return f" {emoji_of[match.lastindex - 1]} "
 
     def split(piece: str) -> list[str]:
+        if piece.isascii() and piece.isalnum() and piece[:2] != "xd":
+            return [piece]
         if not EMOTICON_SIGNS.isdisjoint(piece):
             piece = EMOTICON.sub(mood, piece)
-        if settings.squeeze_elongation and not piece.isascii():
+        if piece.isascii():
+            return ascii_tokens.findall(piece)
+        if settings.squeeze_elongation:
             piece = ELONGATED_CHARACTERS.sub(r"\1\1", piece)
         return tokens.findall(piece)
 
