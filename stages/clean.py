@@ -1,15 +1,16 @@
 """Clean each review: keep the words that carry its meaning, and reduce them to their stems."""
 
-from functools import partial
+from functools import lru_cache, partial
 from pathlib import Path
 
 from src.core.errors import run
 from src.core.executor import open_executor
 from src.core.files import atomic_write
-from src.core.params import Clean, Language, read_params
+from src.core.params import Clean, read_params
 from src.core.schema import SPLITS
 from src.tables.review_parquet import list_parts, map_texts
-from src.text.cleaning import cached_cleaner
+from src.text.cleaning import Cleaners
+from src.text.languages import cleaned_as
 from src.text.stop_words import find_stop_words
 
 INPUT = Path("data/prepare")
@@ -23,14 +24,21 @@ def main() -> None:
         jobs = [(source, temporary / source.relative_to(INPUT)) for source in sources]
         for _, target in jobs:
             target.parent.mkdir(parents=True, exist_ok=True)
-        executor.map(partial(clean_file, params.data.language, params.clean), jobs)
+        executor.map(partial(clean_file, params.clean), jobs)
 
 
-def clean_file(language: Language, settings: Clean, job: tuple[Path, Path]) -> None:
-    """Clean the reviews of one file and write them to another."""
+def clean_file(settings: Clean, job: tuple[Path, Path]) -> None:
+    """Clean the reviews of one file, each by the rules of its language, and write them to another."""
     source, target = job
+    cleaners = cached_cleaners(settings)
     with atomic_write(target) as temporary:
-        map_texts(source, temporary, cached_cleaner(language, settings, find_stop_words(language)))
+        map_texts(source, temporary, lambda text, language: cleaners[cleaned_as(language)](text))
+
+
+@lru_cache(maxsize=1)
+def cached_cleaners(settings: Clean) -> Cleaners:
+    """Build the cleaners, or return the last ones: all files that a process cleans share what it remembers."""
+    return Cleaners(settings, find_stop_words)
 
 
 if __name__ == "__main__":

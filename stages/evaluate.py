@@ -123,8 +123,10 @@ def write_tables(
 
 
 def slices_of(table: pd.DataFrame, columns: list[str]) -> dict[str, pd.Series]:
-    """Return the class of each review by length and by each slice column that is not empty."""
+    """Return the class of each review by length, by language and by each slice column, where they differ."""
     slices = {"words": length_classes(table.text)}
+    if table.language.nunique(dropna=False) > 1:
+        slices["language"] = column_classes(table.language.fillna("unsure"))
     for index, column in enumerate(columns):
         values = table.slices.str[index]
         if values.notna().any():

@@ -2,14 +2,14 @@
 
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import pyarrow.parquet as pq
 
 from src.core.errors import run
 from src.core.files import atomic_write, read_json, write_json
-from src.core.params import Params, read_params
+from src.core.params import Language, Params, read_params
 from src.evaluation.decisions import class_prior
 from src.learning.classification import predict
 from src.learning.model import load_model
@@ -18,12 +18,13 @@ from src.serving.onnx_export import build_onnx
 from src.serving.parity import AWKWARD, check_parity
 from src.serving.predictor import DESCRIPTION, EXPORTED_MODEL, NETWORK, VOCABULARY, ModelDescription, Predictor, md5
 from src.tables.review_parquet import list_parts
-from src.text.cleaning import make_cleaner
+from src.text.cleaning import Cleaners
 from src.text.encoded import EncodedReviews, load_encoded
 from src.text.stop_words import find_stop_words
 from src.text.tokenizer import load_tokenizer
 
 PREPARED = Path("data/prepare")
+LANGUAGE = PREPARED / "language.json"
 ENCODED = Path("data/encode")
 RESAMPLED = Path("data/resample")
 MODEL = Path("models/train")
@@ -39,7 +40,7 @@ def main() -> None:
     model = load_model(MODEL, len(shift))
     weights = {name: values.numpy() for name, values in model.state_dict().items()}
 
-    clean = make_cleaner(params.data.language, params.clean, find_stop_words(params.data.language))
+    clean = Cleaners(params.clean, find_stop_words).for_table(read_json(LANGUAGE))
     ids, lengths = load_tokenizer(ENCODED / "tokenizer")([clean(text) for text in texts])
     reviews = EncodedReviews(ids, np.cumsum([0, *lengths]), np.zeros(len(texts), np.int64))
     probabilities = predict(model, reviews, shift)
@@ -56,7 +57,8 @@ def main() -> None:
 
 def describe(params: Params, files: dict[str, str]) -> ModelDescription:
     """Describe what a predictor needs besides network and vocabulary; nothing in it depends on the machine."""
-    words = find_stop_words(params.data.language)
+    language = read_json(LANGUAGE)
+    words = {name: find_stop_words(name) for name in (get_args(Language) if language == "mixed" else [language])}
     stars = read_json(ENCODED / "stars.json")
     labels = load_encoded(ENCODED / "train").labels
     reviews = [part for split in ("train", "valid") for part in list_parts(PREPARED / f"{split}.parquet")]
@@ -74,10 +76,10 @@ def describe(params: Params, files: dict[str, str]) -> ModelDescription:
         text_column=params.data.text_column,
         missing=params.data.missing,
         header=params.data.header,
-        language=params.data.language,
+        language=language,
         clean=params.clean,
-        stop_words=sorted(words.stop),
-        kept_words=sorted(words.kept),
+        stop_words={name: sorted(listed.stop) for name, listed in words.items()},
+        kept_words={name: sorted(listed.kept) for name, listed in words.items()},
         max_length=params.encode.max_length,
         stars=stars,
         decision=params.evaluate.decision,

@@ -5,9 +5,8 @@ exchange arrays, until duplicates are resolved over all files.
 """
 
 import csv
-import io
 import shutil
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import ExitStack
 from functools import partial, reduce
 from operator import add
@@ -19,34 +18,34 @@ import pyarrow as pa
 
 from src.core.errors import UserError, run
 from src.core.executor import open_executor
-from src.core.files import atomic_write, spreadsheet_safe, write_json
-from src.core.params import Data, Prepare, read_params
+from src.core.files import atomic_write, read_array, spreadsheet_safe, write_array, write_json
+from src.core.params import Data, Prepare, TableLanguage, read_params
 from src.core.progress import progress_bar
 from src.core.schema import SPLITS
 from src.formats.record_files import ABOVE
 from src.formats.sources import file_name, find_files, local_copy
 from src.tables.data_summary import DataSummary
-from src.tables.ratings import rating_reader
 from src.tables.readers import read_table
 from src.tables.review_parquet import ReviewWriter, part_path
-from src.tables.row_parser import RowParser, RowWriter, read_rows, to_reviews
+from src.tables.row_parser import RowWriter, parser_for, read_rows, to_reviews
 from src.tables.splitting import (
     UNUSABLE,
-    RejectedRow,
     UsableRows,
     count_leakage,
     cut_valid,
-    describe_status,
+    rejected_rows,
     resolve_duplicates,
     sort_by_bucket,
 )
 from src.tables.table_checks import check_table, describe_rows
+from src.text.languages import detect, dominant
 
 OUTPUT = Path("data/prepare")
 METRICS = Path("metrics/data.json")
 BUCKETS = 256
 """The most buckets. There is one for each file up to this, so that a bucket needs about as much memory as a file."""
-
+LANGUAGE_SAMPLE = 2000
+"""Rows of the table from which data.language: auto finds its language."""
 MANY_LINES = 50
 """Lines of a row from which on it is reported."""
 
@@ -73,7 +72,8 @@ class Scan(NamedTuple):
 class Work(NamedTuple):
     """What all tasks need: settings, output and scratch folder, number of buckets, whether the table is a folder.
 
-    cut_valid: whether the valid split is cut from train, because the split column has none.
+    cut_valid: whether the valid split is cut from train, because the split column has none. language: that of all
+    reviews, or mixed.
     """
 
     data: Data
@@ -83,6 +83,7 @@ class Work(NamedTuple):
     buckets: int
     folder: bool
     cut_valid: bool = False
+    language: TableLanguage = "mixed"
 
 
 def main() -> None:
@@ -95,12 +96,17 @@ def main() -> None:
             folder.mkdir(parents=True)
         scans = executor.map(partial(scan_file, work), enumerate(source.files))
         files = number_rows(source.files, scans)
-        save(work.scratch / "counts.npy", np.array([scan.buckets for scan in scans]))
+        write_array(work.scratch / "counts.npy", np.array([scan.buckets for scan in scans]))
         work = work._replace(cut_valid=data.split_column is not None and lacks_valid(scans))
         leakage = executor.fold(partial(resolve_bucket, work), add, range(work.buckets))
         data_summary = reduce(add, [scan.summary for scan in scans])
+        sample = detect(sample_texts(work, files)) if data.language == "auto" else []
+        work = work._replace(language=dominant(sample) if data.language == "auto" else data.language)
+        if work.language != "mixed":
+            data_summary.add_languages(sample)
         data_summary += executor.fold(partial(write_file, work), add, files)
-        summary = data_summary.summary() | {"leakage": leakage}
+        summary = data_summary.summary() | {"leakage": leakage, "language": work.language}
+        write_json(temporary / "language.json", work.language)
         check_table(data_summary, data, settings.max_rejected)
         join_rejects(work, files)
         if source.folder:
@@ -127,6 +133,9 @@ def report(work: Work, summary: dict[str, Any], files: Iterable[TableFile], scan
     """Print what was done, and what may be wrong."""
     splits = ", ".join(f"{split} {count}" for split, count in summary["splits"].items())
     print(f"prepare: {describe_rows(summary['rows'])}; {splits}")
+    if summary["languages"]:
+        found = ", ".join(f"{name} {share:.0%}" for name, share in summary["languages"].items() if share >= 0.005)
+        print(f"prepare: language: {work.language} (found: {found})")
     if work.cut_valid:
         share = work.settings.valid_share
         print(f"prepare: no row of {work.data.split_column} is valid: {share:.0%} of train, by hash, became valid")
@@ -154,17 +163,11 @@ def scan_file(work: Work, file: tuple[int, str]) -> Scan:
     if state_of(path) != state:
         raise UserError(f"{location}: changed while it was read; run again when it is complete")
     sorted_rows, buckets = sort_by_bucket(usable.array(), work.buckets)
-    save(work.scratch / f"usable-{number}.npy", sorted_rows)
+    write_array(work.scratch / f"usable-{number}.npy", sorted_rows)
     summary = DataSummary()
     summary.add_table(table)
     splits = np.bincount(sorted_rows["split"], minlength=len(SPLITS))
     return Scan(usable.rows, buckets, splits, summary, table.findings.longest)
-
-
-def parser_for(data: Data) -> RowParser:
-    """Return what reads the cells of a row by the settings of the table."""
-    scale = (data.rating_scale[0], data.rating_scale[1]) if data.rating_scale else None
-    return RowParser(data.split_column is not None, rating_reader(scale, data.rating_map), frozenset(data.missing))
 
 
 def state_of(path: Path) -> tuple[int, int]:
@@ -179,21 +182,21 @@ def rows_path(work: Work, number: int) -> Path:
 
 def resolve_bucket(work: Work, bucket: int) -> int:
     """Save the statuses of the rows of a bucket, over all files in order; return the number of leaking texts."""
-    counts = load(work.scratch / "counts.npy")
+    counts = read_array(work.scratch / "counts.npy")
     starts = np.cumsum(counts, axis=1) - counts
     rows = concatenate_slices(work.scratch, "usable", starts[:, bucket], counts[:, bucket])
     if work.cut_valid:
         rows = cut_valid(rows, work.settings.valid_share)
     row_statuses = resolve_duplicates(rows)
-    save(work.scratch / f"statuses-{bucket}.npy", row_statuses)
+    write_array(work.scratch / f"statuses-{bucket}.npy", row_statuses)
     return count_leakage(rows[row_statuses >= 0])
 
 
 def load_row_statuses(work: Work, part: TableFile) -> tuple[np.ndarray, np.ndarray]:
     """Return the status of each row of a file and the index of its split, both int8 [rows], from the buckets."""
-    counts = load(work.scratch / "counts.npy")
+    counts = read_array(work.scratch / "counts.npy")
     starts = np.cumsum(counts, axis=0) - counts
-    usable = load(work.scratch / f"usable-{part.number}.npy")
+    usable = read_array(work.scratch / f"usable-{part.number}.npy")
     if work.cut_valid:
         usable = cut_valid(usable, work.settings.valid_share)
     row_statuses, splits = np.full(part.rows, UNUSABLE, np.int8), np.zeros(part.rows, np.int8)
@@ -207,13 +210,31 @@ def concatenate_slices(folder: Path, name: str, starts: np.ndarray, counts: np.n
     slices = enumerate(zip(starts, counts, strict=True))
     # Copied, because each memory map keeps a file open.
     return np.concatenate(
-        [np.array(load(folder / f"{name}-{i}.npy")[start : start + count]) for i, (start, count) in slices]
+        [np.array(read_array(folder / f"{name}-{i}.npy")[start : start + count]) for i, (start, count) in slices]
     )
+
+
+def sample_texts(work: Work, files: Iterable[TableFile]) -> list[str]:
+    """Return the texts of about LANGUAGE_SAMPLE train reviews, evenly over the table."""
+    files = list(files)
+    step = max(1, sum(file.rows for file in files) // LANGUAGE_SAMPLE)
+    texts: list[str] = []
+    for file in files:
+        row_statuses, splits = load_row_statuses(work, file)
+        train = (row_statuses >= 0) & (splits == SPLITS.index("train"))
+        chosen = np.zeros(file.rows, bool)
+        chosen[np.flatnonzero(train)[::step]] = True
+        done = 0
+        for batch in read_rows(rows_path(work, file.number)):
+            texts += batch.column("text").filter(pa.array(chosen[done : done + len(batch)])).to_pylist()
+            done += len(batch)
+    return texts
 
 
 def write_file(work: Work, part: TableFile) -> DataSummary:
     """Write the reviews of a file to its part of each split, and its rejected rows; count both."""
     data_summary = DataSummary()
+    find_languages = detect if work.language == "mixed" else lambda texts: [work.language] * len(texts)
     row_statuses, splits = load_row_statuses(work, part)
     with ExitStack() as files:
 
@@ -235,23 +256,17 @@ def write_file(work: Work, part: TableFile) -> DataSummary:
                 splits[rows],
             )
             used, done = status >= 0, rows.stop
+            reviews = to_reviews(batch.filter(pa.array(used)), numbers[used], find_languages)
             for index, writer in enumerate(writers):
-                writer.add(to_reviews(batch, numbers, used & (split == index)))
+                writer.add(reviews.filter(pa.array(split[used] == index)))
+            if work.language == "mixed":
+                data_summary.add_languages(reviews.column("language").to_pylist())
             stars, words = (batch.column(name).to_numpy(zero_copy_only=False)[used] for name in ("stars", "words"))
             data_summary.add_used(stars, split[used], words, status[used])
             for row in rejected_rows(batch, numbers, status):
                 data_summary.add_rejected(row)
                 rejects.writerow([row.number, row.reason, *map(spreadsheet_safe, (row.rating, row.text))])
     return data_summary
-
-
-def rejected_rows(batch: pa.RecordBatch, numbers: np.ndarray, row_statuses: np.ndarray) -> Iterator[RejectedRow]:
-    """Yield the rows of a batch that are not used, with the reason."""
-    chosen = row_statuses < 0
-    columns = (batch.column(name).filter(pa.array(chosen)).to_pylist() for name in ("text", "rating", "problem"))
-    rows = zip(numbers[chosen].tolist(), row_statuses[chosen].tolist(), *columns, strict=True)
-    for number, row_status, text, rating, problem in rows:
-        yield RejectedRow(number, text, rating, problem or describe_status(row_status))
 
 
 def rejects_path(work: Work, part: TableFile) -> Path:
@@ -274,17 +289,6 @@ def write_file_index(path: Path, files: Iterable[str], parts: Iterable[TableFile
         writer.writerow(["file", "first_row", "rows"])
         for file, part in zip(files, parts, strict=True):
             writer.writerow([file_name(file), part.rows_before + 1, part.rows])
-
-
-def save(path: Path, values: np.ndarray) -> None:
-    packed = io.BytesIO()
-    np.save(packed, values, allow_pickle=False)
-    with atomic_write(path) as temporary:
-        temporary.write_bytes(packed.getbuffer())  # np.save would hide why a write failed
-
-
-def load(path: Path) -> np.ndarray:
-    return np.load(path, mmap_mode="r", allow_pickle=False)
 
 
 if __name__ == "__main__":

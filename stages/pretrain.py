@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from safetensors.torch import save
 
-from src.core.files import atomic_write, write_json
+from src.core.files import atomic_write, read_json, write_json
 from src.core.fingerprints import fingerprint
 from src.core.schema import SPLITS, text_digest
 from src.core.seeds import seed_for
@@ -25,7 +25,7 @@ from src.learning.model import initialize_embedding
 from src.learning.training import be_deterministic, choose_device, fit
 from src.tables.readers import read_table
 from src.tables.review_parquet import read_parts
-from src.text.cleaning import make_cleaner
+from src.text.cleaning import Cleaners
 from src.text.encoded import EncodedReviews, load_encoded
 from src.text.stop_words import find_stop_words
 from src.text.unlabelled import concatenate, encode_unlabelled
@@ -33,6 +33,7 @@ from src.text.vocabulary import FIRST_WORD, PADDING, read_vocabulary, word_ids
 from src.text.word_vectors import average_vectors, coverage
 
 PREPARED = Path("data/prepare")
+LANGUAGE = PREPARED / "language.json"
 ENCODED = Path("data/encode")
 OUTPUT = Path("models/pretrain")
 METRICS = Path("metrics/pretrain.json")
@@ -97,7 +98,7 @@ def read_extra(params: Params, ids: dict[str, int]) -> tuple[EncodedReviews, Cou
     # The reader needs a rating column, but nothing reads its values: name the text column twice.
     data = params.data.model_copy(update={"rating_column": params.data.text_columns[0], "split_column": None})
     rows = (row for path in paths for row in read_table(path, data).rows)
-    clean = make_cleaner(data.language, params.clean, find_stop_words(data.language))
+    clean = Cleaners(params.clean, find_stop_words).for_table(read_json(LANGUAGE))
     extra, counts = encode_unlabelled(rows, known, clean, ids, params.encode.max_length, data.missing)
     print(f"pretrain: more reviews from {params.pretrain.extra_path}: {dict(counts)}")
     return extra, counts
@@ -113,7 +114,8 @@ def read_vectors(params: Params, ids: dict[str, int]) -> dict[int, np.ndarray]:
         )
     for file in files:
         with readable(file), open_text(file, "utf-8") as lines:
-            clean = make_cleaner(params.data.language, params.clean, find_stop_words(params.data.language))
+            language = read_json(LANGUAGE)  # of a single word it cannot be found
+            clean = Cleaners(params.clean, find_stop_words)["other" if language == "mixed" else language]
             return average_vectors(lines, str(file), clean, ids, params.model.embedding_dim)
     return {}
 

@@ -1,6 +1,7 @@
 """Read and write files. Every output is written under a temporary name and renamed when it is complete."""
 
 import csv
+import io
 import json
 import os
 import shutil
@@ -14,7 +15,8 @@ from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
 from src.core.errors import UserError
 
-if TYPE_CHECKING:  # the import takes half a second, and most stages do not need it
+if TYPE_CHECKING:  # some stages choose the kernels of NumPy before it is imported; pandas takes half a second
+    import numpy as np
     import pandas as pd
 
 FORMULA_SIGNS = ("=", "+", "-", "@", "\t", "\r")
@@ -123,3 +125,20 @@ def _remove(path: Path) -> None:
         shutil.rmtree(path, ignore_errors=True)
     else:
         path.unlink(missing_ok=True)
+
+
+def write_array(path: Path, values: "np.ndarray") -> None:
+    """Write an array as .npy; the error names the path if the disk is full, which np.save does not."""
+    import numpy as np
+
+    packed = io.BytesIO()
+    np.save(packed, values, allow_pickle=False)
+    with atomic_write(path) as temporary:
+        temporary.write_bytes(packed.getbuffer())
+
+
+def read_array(path: Path) -> "np.ndarray":
+    """Memory-map an array."""
+    import numpy as np
+
+    return np.load(path, mmap_mode="r", allow_pickle=False)

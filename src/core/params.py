@@ -28,6 +28,8 @@ Language = Literal[
     "other",
 ]
 """A language that texts are cleaned in: those of the Snowball stemmers, and `other` for any other language."""
+TableLanguage = Literal[Language, "mixed"]
+"""The language of a table; in a mixed one it is found for each review."""
 Decision = Literal["argmax", "balanced", "posterior_median"]
 Cell = Literal["lstm", "gru", "rnn"]
 Share = Annotated[float, Field(ge=0, lt=1)]
@@ -63,7 +65,7 @@ class Data(Section):
     missing: list[str]
     split_column: Column | None
     slice_columns: list[Column]
-    language: Language
+    language: Literal[TableLanguage, "auto"]
     format: Literal["auto", "csv", "json", "jsonl", "parquet", "excel"]
     header: bool
     encoding: Annotated[str, Field(min_length=1)]

@@ -12,11 +12,11 @@ import numpy as np
 from pydantic import Field, ValidationError
 
 from src.core.errors import UserError
-from src.core.params import Clean, Decision, Language, Section
+from src.core.params import Clean, Decision, Language, Section, TableLanguage
 from src.core.schema import read_text, text_problem
 from src.evaluation.decisions import decide
 from src.evaluation.occlusion import word_effects
-from src.text.cleaning import StopWords, make_cleaner
+from src.text.cleaning import Cleaners, StopWords
 from src.text.encoded import EncodedReviews, pad
 from src.text.vocabulary import FIRST_WORD, UNKNOWN, read_vocabulary, word_ids
 
@@ -43,10 +43,10 @@ class ModelDescription(Section):
     text_column: str | list[str]
     missing: list[str]
     header: bool
-    language: Language
+    language: TableLanguage
     clean: Clean
-    stop_words: list[str]
-    kept_words: list[str]
+    stop_words: dict[Language, list[str]]
+    kept_words: dict[Language, list[str]]
     max_length: Annotated[int, Field(ge=1)]
     stars: list[int]
     decision: Decision
@@ -55,6 +55,10 @@ class ModelDescription(Section):
     made_from: dict[str, str]
     params: dict[str, Any]
     versions: dict[str, str]
+
+    def find_words(self, language: Language) -> StopWords:
+        """Return the listed words of a language."""
+        return StopWords(frozenset(self.stop_words[language]), frozenset(self.kept_words[language]))
 
     @property
     def text_columns(self) -> list[str]:
@@ -86,8 +90,8 @@ class Predictor:
         self.description = _read_description(folder)
         self.version = md5(folder / DESCRIPTION)
         self.stars = np.array(self.description.stars)
-        word_lists = StopWords(frozenset(self.description.stop_words), frozenset(self.description.kept_words))
-        self.clean = make_cleaner(self.description.language, self.description.clean, word_lists)
+        cleaners = Cleaners(self.description.clean, self.description.find_words)
+        self.clean = cleaners.for_table(self.description.language)
         self.words = read_vocabulary(folder / VOCABULARY)
         self._word_ids = _WordIds(word_ids(self.words))
         options = onnxruntime.SessionOptions()

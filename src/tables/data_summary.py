@@ -1,6 +1,7 @@
 """Count what prepare used, rejected and found, for metrics/data.json and the messages."""
 
 from collections import Counter
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,7 @@ NOT_REJECTED = (DUPLICATE_REASON, NO_TEXT)
 """Reasons of rows that do not count as rejected."""
 FEW_BAD_RATINGS = 0.05
 """Share of ratings of another scale below which single ones are rejected, not the table."""
+UNSURE = "unsure"
 MOST_VALUES = 200
 """Different ratings that could not be read and are kept."""
 LONGEST_VALUE = 40
@@ -31,6 +33,7 @@ class DataSummary:
         self.stars: Counter[int] = Counter()
         self.lengths: Counter[int] = Counter()
         self.splits: Counter[str] = Counter()
+        self.languages: Counter[str] = Counter()
         self.label_conflicts = 0
         self.encodings: Counter[str] = Counter()
         self.separators: Counter[str] = Counter()
@@ -45,6 +48,10 @@ class DataSummary:
         self.splits.update(dict(zip(SPLITS, np.bincount(splits, minlength=len(SPLITS)).tolist(), strict=True)))
         # The second rating of a text adds the first review, too.
         self.label_conflicts += int((duplicate_texts > 0).sum() + (duplicate_texts == 1).sum())
+
+    def add_languages(self, languages: Iterable[str | None]) -> None:
+        """Count the languages that were found for some reviews, None where it is not sure."""
+        self.languages.update(language or UNSURE for language in languages)
 
     def add_rejected(self, row: RejectedRow) -> None:
         """Count a row that is not used."""
@@ -100,6 +107,11 @@ class DataSummary:
         return sum(self.rejected.values())
 
     @property
+    def language_shares(self) -> dict[str, float]:
+        """The share of each language among the reviews whose language was looked for, most frequent first."""
+        return {name: round(count / self.languages.total(), 4) for name, count in self.languages.most_common()}
+
+    @property
     def other_scale(self) -> str | None:
         """Which other scale the ratings seem to have, None if they are 1 to 5 stars."""
         if self.unread_ratings.total() < FEW_BAD_RATINGS * self.stars.total() and self.stars[5]:
@@ -133,6 +145,7 @@ class DataSummary:
                 "p95": int(np.quantile(lengths, 0.95, method="lower")),
                 "max": int(lengths.max()),
             },
+            "languages": self.language_shares,
             "encoding": ", ".join(sorted(self.encodings)) or None,
             "separator": ", ".join(sorted(self.separators)) or None,
             "repaired": dict(self.repaired),

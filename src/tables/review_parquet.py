@@ -20,6 +20,7 @@ SCHEMA = pa.schema(
         ("text", pa.string()),
         ("rating", pa.int8()),
         ("slices", pa.list_(pa.string())),
+        ("language", pa.string()),
         *((name, pa.float64()) for name in TRUE_PROBABILITIES),
     ]
 )
@@ -71,10 +72,11 @@ def read_parts(path: Path) -> Iterator[pa.RecordBatch]:
     yield from progress_bar(batches, desc=path.stem, total=total, leave=False)
 
 
-def map_texts(source: Path, target: Path, change: Callable[[str], str]) -> None:
-    """Copy a file of reviews and apply `change` to every text."""
+def map_texts(source: Path, target: Path, change: Callable[[str, str | None], str]) -> None:
+    """Copy a file of reviews and apply `change` to every text and its language."""
     column = SCHEMA.get_field_index("text")
     with pq.ParquetWriter(target, SCHEMA, compression="zstd") as writer:
         for batch in read_parts(source):
-            texts = pa.array([change(text) for text in batch.column("text").to_pylist()], pa.string())
+            pairs = zip(*(batch.column(name).to_pylist() for name in ("text", "language")), strict=True)
+            texts = pa.array([change(text, language) for text, language in pairs], pa.string())
             writer.write_batch(batch.set_column(column, SCHEMA.field(column), texts))

@@ -1,6 +1,6 @@
 """Read the cells of a row once: text, stars, split, slices, and why the row cannot be used."""
 
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from datetime import UTC, date, datetime
 from pathlib import Path
 from types import TracebackType
@@ -9,9 +9,10 @@ from typing import Any, NamedTuple
 import numpy as np
 import pyarrow as pa
 
+from src.core.params import Data
 from src.core.schema import SPLITS, TRUE_PROBABILITIES, read_review, read_text, text_problem
 from src.tables import review_parquet
-from src.tables.ratings import Read
+from src.tables.ratings import Read, rating_reader
 from src.tables.readers import Row
 from src.tables.review_parquet import BATCH_ROWS
 
@@ -21,6 +22,8 @@ SPLIT_NAMES = {name: name for name in SPLITS} | {
     "val": "valid",
     "dev": "valid",
 }
+FindLanguages = Callable[[Sequence[str]], Sequence[str | None]]
+"""Finds the language of each text, None where it is not sure."""
 UNKNOWN_PROBABILITIES = (None,) * len(TRUE_PROBABILITIES)
 NO_TEXT = "no text"
 BAD_RATING = "rating is not 1, 2, 3, 4 or 5"
@@ -74,6 +77,12 @@ class RowParser(NamedTuple):
 
     def _has_content(self, rating: Any) -> bool:
         return rating is not None and rating == rating and str(rating).strip() not in ("", *self.missing)
+
+
+def parser_for(data: Data) -> RowParser:
+    """Return what reads the cells of a row by the settings of the table."""
+    scale = (data.rating_scale[0], data.rating_scale[1]) if data.rating_scale else None
+    return RowParser(data.split_column is not None, rating_reader(scale, data.rating_map), frozenset(data.missing))
 
 
 def slice_text(value: Any) -> str | None:
@@ -143,12 +152,9 @@ def read_rows(path: Path) -> Iterator[pa.RecordBatch]:
         yield from map(file.get_batch, range(file.num_record_batches))
 
 
-def to_reviews(batch: pa.RecordBatch, numbers: np.ndarray, chosen: np.ndarray) -> pa.Table:
-    """Return the chosen rows of a batch as reviews.
-
-    numbers: int64 [rows], the number of each row. chosen: bool [rows].
-    """
+def to_reviews(batch: pa.RecordBatch, numbers: np.ndarray, find_languages: FindLanguages) -> pa.Table:
+    """Return used rows as reviews; numbers: int64 [rows], the number of each row."""
     columns = {name: batch.column(name) for name in ("text", "slices", *TRUE_PROBABILITIES)}
-    columns |= {"row": pa.array(numbers), "rating": batch.column("stars")}
-    table = pa.table([columns[name] for name in review_parquet.SCHEMA.names], review_parquet.SCHEMA)
-    return table.filter(pa.array(chosen))
+    languages = find_languages(columns["text"].to_pylist())
+    columns |= {"row": pa.array(numbers), "rating": batch.column("stars"), "language": pa.array(languages, pa.string())}
+    return pa.table([columns[name] for name in review_parquet.SCHEMA.names], review_parquet.SCHEMA)

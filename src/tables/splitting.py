@@ -1,10 +1,12 @@
 """Assign reviews to splits by the hash of their texts, and resolve duplicates over all files of a table."""
 
 from array import array
+from collections.abc import Iterator
 from hashlib import blake2b
 from typing import NamedTuple
 
 import numpy as np
+import pyarrow as pa
 
 from src.core.schema import SPLITS, STARS, letters_and_digits, normalised_text
 from src.tables.row_parser import ParsedRow
@@ -141,3 +143,12 @@ def describe_status(row_status: int) -> str:
     if row_status == DUPLICATE:
         return DUPLICATE_REASON
     return f"text is already in the {SPLITS[OTHER_SPLIT - row_status]} split"
+
+
+def rejected_rows(batch: pa.RecordBatch, numbers: np.ndarray, row_statuses: np.ndarray) -> Iterator[RejectedRow]:
+    """Yield the rows of a batch that are not used, with the reason."""
+    chosen = row_statuses < 0
+    columns = (batch.column(name).filter(pa.array(chosen)).to_pylist() for name in ("text", "rating", "problem"))
+    rows = zip(numbers[chosen].tolist(), row_statuses[chosen].tolist(), *columns, strict=True)
+    for number, row_status, text, rating, problem in rows:
+        yield RejectedRow(number, text, rating, problem or describe_status(row_status))

@@ -3,11 +3,11 @@
 import re
 import sys
 from collections.abc import Callable
-from functools import lru_cache
 from typing import NamedTuple
 
-from src.core.params import Clean, Language
+from src.core.params import Clean, Language, TableLanguage
 from src.text.characters import fold, remove_markup, unescape
+from src.text.languages import cleaned_as, detect
 from src.text.words import make_splitter
 
 ELONGATION = re.compile(r"([^\W\d])\1{2,}")
@@ -76,10 +76,23 @@ def make_cleaner(language: Language, settings: Clean, words: StopWords) -> Calla
     return clean
 
 
-@lru_cache(maxsize=1)
-def cached_cleaner(language: Language, settings: Clean, words: StopWords) -> Callable[[str], str]:
-    """Build a cleaner, or return the last one, so that all files cleaned by one process share its caches."""
-    return make_cleaner(language, settings, words)
+class Cleaners(dict[Language, Callable[[str], str]]):
+    """The function that cleans a text by language; it is built when it is first needed."""
+
+    def __init__(self, settings: Clean, find_words: Callable[[Language], StopWords]) -> None:
+        super().__init__()
+        self._settings = settings
+        self._find_words = find_words
+
+    def __missing__(self, language: Language) -> Callable[[str], str]:
+        self[language] = clean = make_cleaner(language, self._settings, self._find_words(language))
+        return clean
+
+    def for_table(self, language: TableLanguage) -> Callable[[str], str]:
+        """Return what cleans the texts of a table; in a mixed one, each text by the language that is found for it."""
+        if language != "mixed":
+            return self[language]
+        return lambda text: self[cleaned_as(detect([text])[0])](text)
 
 
 class _Cache(dict[str, str]):
