@@ -3,11 +3,12 @@
 from stop_words import get_stop_words
 
 from src.core.params import Language
+from src.text.characters import fold
 from src.text.cleaning import StopWords
 
 # Words of the stop-word lists that still affect the rating: negations, contrasts (also between past and present),
 # intensifiers, and words that judge.
-KEPT: dict[Language, frozenset[str]] = {
+KEPT: dict[str, frozenset[str]] = {
     "english": frozenset(
         """
         no not nor never neither none nobody noone nothing nowhere cannot cant couldnt hasnt without against
@@ -15,6 +16,7 @@ KEPT: dict[Language, frozenset[str]] = {
         now then before after again already until since still anymore always once former formerly first last
         very too so much many more most less least few enough almost only even quite well really such
         all every everything everyone everywhere any anything ever often sometimes
+        one two three four five ten
         serious sincere cry fire empty full top bottom interest please bill fill find found system
         """.split()
     ),
@@ -55,7 +57,9 @@ def find_stop_words(language: Language) -> StopWords:
     great, best and useless.
     """
     if language != "english":
-        return StopWords(frozenset(get_stop_words(language)), KEPT[language])
+        kept = KEPT.get(language, frozenset())
+        stop = get_stop_words(language) if language != "other" else []
+        return StopWords(frozenset(fold(word, True) for word in stop), frozenset(fold(word, True) for word in kept))
     from sklearn.feature_extraction.text import ENGLISH_STOP_WORDS  # takes half a second
 
     return StopWords(ENGLISH_STOP_WORDS, KEPT[language])
