@@ -14,15 +14,18 @@ from sklearn.preprocessing import LabelEncoder
 
 from src.core.errors import UserError, run
 from src.core.executor import open_executor
-from src.core.files import atomic_write, write_json
+from src.core.files import atomic_write, read_json, write_json
 from src.core.params import read_params
 from src.core.schema import SPLITS, STARS
 from src.tables.review_parquet import list_parts, read_parts
 from src.text.encoded import EncodedReviews, join_encoded, save_encoded
+from src.text.stop_words import find_stop_words
 from src.text.tokenizer import Tokenizer, cached_tokenizer, save_tokenizer
+from src.text.unknown_words import WARNED, likely_reason
 from src.text.vocabulary import UNKNOWN, choose_vocabulary, count_words, read_vocabulary
 
 INPUT = Path("data/clean")
+LANGUAGE = Path("data/prepare/language.json")
 OUTPUT = Path("data/encode")
 METRICS = Path("metrics/encode.json")
 
@@ -47,12 +50,20 @@ def main() -> None:
             join_encoded(temporary / split, [folder for _, folder in jobs])
             oov_rate[split] = round(sum(unknown for unknown, _ in counted) / sum(total for _, total in counted), 4)
             texts[split] = np.concatenate([np.load(digests_path(folder), allow_pickle=False) for _, folder in jobs])
+        reason = ""
+        if oov_rate["valid"] > WARNED:
+            unknown = executor.fold(count_file, add, list_parts(INPUT / "valid.parquet"))
+            for word in words:
+                del unknown[word]
+            reason = likely_reason(unknown, counts, settings.min_count, read_json(LANGUAGE), find_stop_words)
         shutil.rmtree(scratch)
         write_json(temporary / "stars.json", list(STARS))
     leakage = {split: int(np.isin(texts[split], texts["train"]).sum()) for split in SPLITS if split != "train"}
     write_json(METRICS, {"vocabulary": len(words), "oov_rate": oov_rate, "leakage": leakage})
     rates = ", ".join(f"{split} {rate:.2%}" for split, rate in oov_rate.items())
     print(f"encode: vocabulary of {len(words)} words; out-of-vocabulary rate: {rates}")
+    if reason:
+        print(f"encode: warning: {oov_rate['valid']:.0%} of the words in the validation split are unknown; {reason}")
     print(f"encode: {leakage['test']} of {len(texts['test'])} test reviews are equal to a train review after cleaning")
 
 
