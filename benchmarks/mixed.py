@@ -38,7 +38,7 @@ def main() -> None:
         together.mkdir()
         for path in tables:
             (together / path.name).symlink_to(path)
-        models = [(path, language) for path, language in tables.items()]
+        models = list(tables.items())
         models += [(together, language) for language in given.languages.split(",")]
         params = yaml.load(clone / "params.yaml")
         params["data"] |= {"text_column": given.text, "rating_column": given.rating, "split_column": "split"}

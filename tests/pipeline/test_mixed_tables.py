@@ -92,8 +92,8 @@ def test_a_fixed_language_is_not_looked_for(run_on):
 
 
 def test_encode_warns_of_another_language(run_on):
-    numbered = [f"{template} {{}}x" for template in GERMAN]  # each number is a word that no other review has
-    _, printed = run_on(table_of([text.replace("{}", "{0}a", 1).replace("{}", "{0}") for text in numbered]), "english")
+    numbered = [f"{template} {{0}}a {{0}}b" for template in GERMAN]  # no other review has these words
+    _, printed = run_on(table_of(numbered), "english")
     assert "encode: warning: " in printed
     assert "the reviews look German: set data.language to german, not english, or to auto" in printed
 
