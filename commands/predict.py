@@ -26,7 +26,7 @@ from src.core.files import atomic_write, read_json, resumable_parts, write_json
 from src.core.fingerprints import fingerprint
 from src.core.params import Engine, read_params
 from src.core.progress import progress_bar
-from src.core.schema import read_text, text_problem
+from src.core.schema import read_text
 from src.formats.archives import uncompressed_name
 from src.formats.record_files import FORMATS, FileFormat, kind_of
 from src.formats.sources import file_name, find_files, local_copy, local_path, readable
@@ -145,7 +145,7 @@ def write_parts(folder: Path, table: OutputTable, predictor: Predictor, explain:
         for number, chunk in enumerate(table.chunks()):
             part = folder / f"{number:08}{PART_SUFFIX}"
             if part.exists():
-                counts.update(reasons_of(chunk))
+                counts.update(reasons_of(chunk, predictor.reasons(chunk.cells)))
             else:
                 added = added_columns(chunk, predictor, explain)
                 with atomic_write(part) as temporary:
@@ -155,16 +155,16 @@ def write_parts(folder: Path, table: OutputTable, predictor: Predictor, explain:
     return counts
 
 
-def reasons_of(chunk: Chunk) -> list[str | None]:
-    """Return for each row why it cannot be scored, or None."""
-    pairs = zip(chunk.cells, chunk.problems, strict=True)
-    return [problem or text_problem(read_text(cell)) for cell, problem in pairs]
+def reasons_of(chunk: Chunk, reasons: list[str | None]) -> list[str | None]:
+    """Return for each row why it could not be read or, from `reasons`, cannot be scored; None if it can."""
+    return [problem or reason for problem, reason in zip(chunk.problems, reasons, strict=True)]
 
 
 def added_columns(chunk: Chunk, predictor: Predictor, explain: bool) -> dict[str, list[Any]]:
     """Return the new columns for the rows of a chunk: the predictions, or the reason why there are none."""
     predictions = predictor.predict(chunk.cells)
-    reasons = [problem or reason for problem, reason in zip(chunk.problems, predictions.reasons, strict=True)]
+    reasons = reasons_of(chunk, predictions.reasons)
+    is_text = [bool(read_text(cell)) for cell in chunk.cells]
 
     def where_scored(values: Sequence[Any]) -> list[Any]:
         return [value if reason is None else None for value, reason in zip(values, reasons, strict=True)]
@@ -173,6 +173,9 @@ def added_columns(chunk: Chunk, predictor: Predictor, explain: bool) -> dict[str
     for star, probabilities in zip(predictor.stars, predictions.probabilities.T, strict=True):
         columns[f"p{star}"] = where_scored(probabilities.round(DIGITS).tolist())
     columns["expected"] = where_scored(predictions.expected.round(DIGITS).tolist())
+    for name in ("word_count", "known_words"):
+        values = getattr(predictions, name).tolist()
+        columns[name] = [value if text else None for value, text in zip(values, is_text, strict=True)]
     if explain:
         texts = [read_text(cell) or "" for cell in chunk.cells]
         columns["words"] = where_scored([format_effects(effects) for effects in predictor.explain(texts)])

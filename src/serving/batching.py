@@ -23,14 +23,17 @@ class WordEffect(BaseModel):
 
 
 class ReviewPrediction(BaseModel):
-    """The prediction for a review. If the review cannot be used, `reason` says why and the other fields are null.
+    """The prediction for a review. If the review cannot be rated, `reason` says why and the prediction is null.
 
-    predicted, expected: stars. probabilities: of each rating. words: those that the model knows, largest effect first.
+    predicted, expected: stars. probabilities: of each rating. word_count, known_words: how many words the model reads
+    of the review, and how many of them it knows. words: those that the model knows, largest effect first.
     """
 
     predicted: int | None = None
     probabilities: dict[str, float] | None = None
     expected: float | None = None
+    word_count: int = 0
+    known_words: int = 0
     words: list[WordEffect] | None = None
     reason: str | None = None
 
@@ -86,18 +89,23 @@ def predict_reviews(predictor: Predictor, texts: Sequence[str | None]) -> list[R
     """Predict the ratings of some texts."""
     predictions = predictor.predict(texts)
     stars = [str(star) for star in predictor.stars]
-    return [
-        ReviewPrediction(predicted=predicted, probabilities=dict(zip(stars, row, strict=True)), expected=expected)
-        if reason is None
-        else ReviewPrediction(reason=reason)
-        for reason, predicted, row, expected in zip(
-            predictions.reasons,
-            predictions.predicted.tolist(),
-            predictions.probabilities.round(DIGITS).tolist(),
-            predictions.expected.round(DIGITS).tolist(),
-            strict=True,
-        )
+    counts = zip(predictions.word_count.tolist(), predictions.known_words.tolist(), strict=True)
+    results = [
+        ReviewPrediction(word_count=words, known_words=known, reason=reason)
+        for (words, known), reason in zip(counts, predictions.reasons, strict=True)
     ]
+    rows = zip(
+        results,
+        predictions.predicted.tolist(),
+        predictions.probabilities.round(DIGITS).tolist(),
+        predictions.expected.round(DIGITS).tolist(),
+        strict=True,
+    )
+    for result, predicted, probabilities, expected in rows:
+        if result.reason is None:
+            result.predicted, result.expected = predicted, expected
+            result.probabilities = dict(zip(stars, probabilities, strict=True))
+    return results
 
 
 def add_effects(predictor: Predictor, texts: Sequence[str | None], predictions: Sequence[ReviewPrediction]) -> None:

@@ -26,6 +26,8 @@ import onnxruntime
 
 EXPORTED_MODEL = Path("models/export")
 DESCRIPTION, NETWORK, VOCABULARY = "export.json", "model.onnx", "vocabulary.txt"
+NO_WORD, NO_KNOWN_WORD = "no word is left after cleaning", "the model knows none of its words"
+"""Reasons of texts that are not rated."""
 BATCH_SIZE = 16
 """Reviews per batch; larger batches take as long per review."""
 BATCH_WORDS = 4096
@@ -67,15 +69,27 @@ class ModelDescription(Section):
 
 
 class Predictions(NamedTuple):
-    """The predictions for some texts. If a text cannot be used, `reasons` says why and its other values are NaN or 0.
+    """The predictions for some texts. If a text cannot be rated, `reasons` says why, and it has NaN and 0 stars.
 
     probabilities: float64 [texts, classes]. predicted: int64 [texts], stars. expected: float64 [texts], mean stars.
+    word_count, known_words: int64 [texts], how many words the model reads of a text, and how many of them it knows.
     """
 
     probabilities: np.ndarray
     predicted: np.ndarray
     expected: np.ndarray
+    word_count: np.ndarray
+    known_words: np.ndarray
     reasons: list[str | None]
+
+
+class _Cleaned(NamedTuple):
+    """Cleaned texts, each once: as word ids, and for each text its position among them and its counts of words."""
+
+    reviews: EncodedReviews
+    positions: np.ndarray
+    word_count: np.ndarray
+    known_words: np.ndarray
 
 
 class Predictor:
@@ -99,23 +113,44 @@ class Predictor:
         self._session = onnxruntime.InferenceSession(folder / NETWORK, options)
 
     def predict(self, cells: Sequence[Any]) -> Predictions:
-        """Predict the ratings for the cells of a text column; cells without text get a reason instead."""
-        texts = [read_text(cell) for cell in cells]
-        reasons = [text_problem(text) for text in texts]
-        usable = np.array([reason is None for reason in reasons], bool)
-        probabilities = np.full((len(texts), len(self.stars)), np.nan)
-        probabilities[usable] = self.predict_proba([text for text in texts if text])
-        predicted = np.zeros(len(texts), np.int64)
-        predicted[usable] = self.stars[
-            decide(probabilities[usable], self.description.decision, np.array(self.description.prior))
+        """Predict the ratings for the cells of a text column; a text without a known word gets a reason instead."""
+        cleaned, reasons = self._read(cells)
+        rated = np.array([reason is None for reason in reasons], bool)
+        probabilities = np.full((len(reasons), len(self.stars)), np.nan)
+        probabilities[rated] = self.predict_encoded(cleaned.reviews)[cleaned.positions[rated]]
+        predicted = np.zeros(len(reasons), np.int64)
+        predicted[rated] = self.stars[
+            decide(probabilities[rated], self.description.decision, np.array(self.description.prior))
         ]
-        return Predictions(probabilities, predicted, probabilities @ self.stars, reasons)
+        expected = probabilities @ self.stars
+        return Predictions(probabilities, predicted, expected, cleaned.word_count, cleaned.known_words, reasons)
+
+    def reasons(self, cells: Sequence[Any]) -> list[str | None]:
+        """Return for each cell why it cannot be rated, None if it can."""
+        return self._read(cells)[1]
+
+    def _read(self, cells: Sequence[Any]) -> tuple[_Cleaned, list[str | None]]:
+        texts = [read_text(cell) for cell in cells]
+        cleaned = self._clean_distinct([text or "" for text in texts])
+        reasons = [text_problem(text) for text in texts]
+        for row in np.flatnonzero(cleaned.known_words == 0):
+            reasons[row] = reasons[row] or (NO_KNOWN_WORD if cleaned.word_count[row] else NO_WORD)
+        return cleaned, reasons
 
     def predict_proba(self, texts: Sequence[str]) -> np.ndarray:
         """Return float64 [texts, classes]. Texts that are equal after cleaning are predicted once."""
+        cleaned = self._clean_distinct(texts)
+        return self.predict_encoded(cleaned.reviews)[cleaned.positions]
+
+    def _clean_distinct(self, texts: Sequence[str]) -> _Cleaned:
         distinct: dict[str, int] = {}
-        positions = [distinct.setdefault(self.clean(text), len(distinct)) for text in texts]
-        return self.predict_encoded(self._encode_cleaned(distinct))[positions]
+        positions = np.array([distinct.setdefault(self.clean(text), len(distinct)) for text in texts], np.int64)
+        reviews = self._encode_cleaned(distinct)
+        known = np.concatenate([[0], np.cumsum(reviews.ids != UNKNOWN)])[reviews.offsets]
+        word_count = reviews.lengths.copy()
+        if "" in distinct:
+            word_count[distinct[""]] = 0
+        return _Cleaned(reviews, positions, word_count[positions], np.diff(known)[positions])
 
     def encode(self, texts: Sequence[str]) -> EncodedReviews:
         """Clean texts and turn them into word ids, the same as the TensorFlow graph's; the labels are all 0."""

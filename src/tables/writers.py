@@ -247,8 +247,9 @@ class ParquetTable(OutputTable):
 
 
 def _arrow_type(name: str) -> pa.DataType:
-    kinds = {"predicted": pa.int8(), "reason": pa.string(), "words": pa.string()}
-    return kinds.get(name, pa.float64())
+    counts = {"predicted": pa.int8(), "word_count": pa.int32(), "known_words": pa.int32()}
+    texts = {"reason": pa.string(), "words": pa.string()}
+    return (counts | texts).get(name, pa.float64())
 
 
 def _in_chunks(items: Iterable[tuple[Any, int]], max_items: int) -> Iterator[list[Any]]:

@@ -92,7 +92,7 @@ def test_a_fixed_language_is_not_looked_for(run_on):
 
 
 def test_encode_warns_of_another_language(run_on):
-    numbered = [f"{template} {{0}}a {{0}}b" for template in GERMAN]  # no other review has these words
+    numbered = [template.replace("{}", "{0}a {0}b {0}c") for template in GERMAN]  # no other review has these words
     _, printed = run_on(table_of(numbered), "english")
     assert "encode: warning: " in printed
     assert "the reviews look German: set data.language to german, not english, or to auto" in printed
