@@ -19,11 +19,12 @@ import pyarrow.parquet as pq
 import pytest
 from filelock import FileLock
 
+from src.serving.predictor import NO_KNOWN_WORD, NO_WORD
 from tests.conftest import ROOT
 
 KILLS = int(os.environ.get("REVIEWS_KILLS", "5"))
 STARS = [f"p{star}" for star in range(1, 6)]
-ADDED = ["predicted", *STARS, "expected", "reason"]
+ADDED = ["predicted", *STARS, "expected", "word_count", "known_words", "reason"]
 
 
 def command(project, *arguments, chunk=None):
@@ -48,7 +49,17 @@ def evaluated(project):
     return pd.read_parquet(project.path / "data/evaluate/predictions.parquet")
 
 
+def without_known_word(scored):
+    """The rows that are not rated, though evaluate rates every test review."""
+    return scored.known_words == 0
+
+
 def check_predictions(scored, evaluated):
+    unknown = without_known_word(scored)
+    assert scored.reason[unknown].isin([NO_WORD, NO_KNOWN_WORD]).all()
+    assert scored.loc[unknown, ["predicted", *STARS, "expected"]].isna().all(axis=None)
+    scored, evaluated = scored[~unknown], evaluated[~unknown]
+    assert (scored.known_words <= scored.word_count).all()
     assert scored.predicted.tolist() == evaluated.predicted.tolist()
     np.testing.assert_allclose(scored[STARS], evaluated[STARS], rtol=0, atol=1e-5)
     np.testing.assert_allclose(scored.expected, evaluated[STARS] @ [1, 2, 3, 4, 5], rtol=0, atol=1e-4)
@@ -66,12 +77,15 @@ def test_every_format_gets_the_predictions_of_evaluate(project, evaluated, tmp_p
     else:
         table.to_csv(source, index=False, sep="\t" if ending == "tsv" else ",")
     printed = predict(project, source, "--output", target, chunk=70)
-    assert printed == f"predict: {len(table)} rows: {len(table)} scored\n"
+    assert printed.startswith(f"predict: {len(table)} rows: ")
     readers = {"parquet": pd.read_parquet, "jsonl": lambda path: pd.read_json(path, lines=True)}
     scored = readers.get(ending, lambda path: pd.read_csv(path, sep=None, engine="python"))(target)
     pd.testing.assert_frame_equal(scored[["row", "content"]], table)
     assert list(scored) == ["row", "content", *ADDED]
     check_predictions(scored, evaluated)
+    unknown = without_known_word(scored).sum()
+    assert 0 < unknown < 5
+    assert f": {len(table) - unknown} scored, {unknown} not scored ({NO_KNOWN_WORD}: {unknown})" in printed
     assert sorted(path.name for path in tmp_path.iterdir()) == sorted([source.name, target.name])
 
 
@@ -90,16 +104,21 @@ def test_every_row_of_a_difficult_csv_is_kept(project, tmp_path):
         writer.writerows([["content", "id", "note"], *rows])
         file.write('too;many;fields;here\r\n\r\nfew\r\n"whole row;7;in quotes"\r\n')
     printed = predict(project, tmp_path / "in.csv", "--output", tmp_path / "out.csv", chunk=3)
-    assert printed == "predict: 10 rows: 6 scored, 4 not scored (no text: 2, wrong number of fields: 2)\n"
+    assert printed == (
+        "predict: 10 rows: 2 scored, 8 not scored (no text: 2, the model knows none of its words: 3, "
+        "no word is left after cleaning: 1, wrong number of fields: 2)\n"
+    )
     with (tmp_path / "out.csv").open(encoding="utf-8", newline="") as file:
         header, *scored = csv.reader(file, delimiter=";")
     assert header == ["content", "id", "note", *ADDED]
     assert [row[:3] for row in scored[:7]] == rows
-    assert scored[7] == ["too", "many", "fields", *[""] * 7, "wrong number of fields: 4 where the header has 3", "here"]
-    assert scored[8] == ["few", "", "", *[""] * 7, "wrong number of fields: 1 where the header has 3"]
+    assert scored[7] == ["too", "many", "fields", *[""] * 9, "wrong number of fields: 4 where the header has 3", "here"]
+    assert scored[8] == ["few", "", "", *[""] * 9, "wrong number of fields: 1 where the header has 3"]
     assert scored[9][:3] == ["whole row", "7", "in quotes"]
-    assert [row[10] for row in scored[:7]] == ["", "", "no text", "no text", "", "", ""]
-    assert all((row[3] != "") == (row[10] == "") for row in scored)
+    no_text, unknown = ["no text"] * 2, [NO_KNOWN_WORD] * 2
+    assert [row[12] for row in scored[:7]] == ["", "", *no_text, *unknown, NO_WORD]
+    assert [row[10:12] for row in scored[:4]] == [["2", "2"], ["4", "1"], ["", ""], ["", ""]]
+    assert all((row[3] != "") == (row[12] == "") for row in scored)
 
 
 def test_json_lines_keep_their_characters(project, tmp_path):
@@ -119,12 +138,11 @@ def test_json_lines_keep_their_characters(project, tmp_path):
     written = (tmp_path / "out.jsonl").read_text(encoding="utf-8").splitlines()
     assert written[0].startswith(lines[0][:-1] + ", ")
     records = [json.loads(line) for line in written]
-    assert [list(record)[-8:] for record in records] == [ADDED] * 8
+    assert [list(record)[-10:] for record in records] == [ADDED] * 8
     assert records[1]["a"] == {"b": [1, 2]}
     assert [record.get("line") for record in records] == [None] * 3 + ["no json", '["a", "list"]'] + [None] * 3
-    assert [record["reason"] for record in records] == [
-        *(None, None, "no text", "not a JSON object", "not a JSON object", "no text", "text is not a string", None)
-    ]
+    reasons = [None, None, "no text", *["not a JSON object"] * 2, "no text", "text is not a string", NO_KNOWN_WORD]
+    assert [record["reason"] for record in records] == reasons
     assert [record["predicted"] is None for record in records] == [record["reason"] is not None for record in records]
 
 
@@ -169,7 +187,7 @@ def test_a_table_without_rows_and_word_effects(project, tmp_path):
     (tmp_path / "in.csv").write_text("id,review\n", encoding="utf-8")
     arguments = (tmp_path / "in.csv", "--output", tmp_path / "out.csv", "--text-column", "review", "--explain")
     predict(project, *arguments)
-    assert (tmp_path / "out.csv").read_text().count(",") == 10
+    assert (tmp_path / "out.csv").read_text().count(",") == 12
     (tmp_path / "in.csv").write_text("id,review\n1,great app but it crashes\n2,\n", encoding="utf-8")
     predict(project, *arguments)
     first, second = pd.read_csv(tmp_path / "out.csv").words

@@ -20,6 +20,7 @@ import pandas as pd
 import psutil
 import pytest
 
+from src.serving.predictor import NO_KNOWN_WORD, NO_WORD
 from tests.conftest import ROOT
 
 STARS = [f"p{star}" for star in range(1, 6)]
@@ -125,11 +126,16 @@ def test_evaluate_predict_service_and_page_predict_the_same(project, service, br
         with page.expect_download() as saved:
             page.get_by_role("button", name="Save with predictions").click()
         shown = pd.read_csv(saved.value.path())
-    stars = [each["predicted"] for each in served]
-    assert stars == evaluated.predicted.tolist() == predicted.predicted.tolist() == shown.predicted.tolist()
-    probabilities = [list(each["probabilities"].values()) for each in served]
-    for each in (probabilities, predicted[STARS], shown[STARS]):
-        np.testing.assert_allclose(each, evaluated[STARS], rtol=0, atol=1e-5)
+    rated = predicted.known_words > 0  # evaluate rates every test review
+    assert [each["reason"] for each in served] == [None if known else NO_KNOWN_WORD for known in rated]
+    for name in ("word_count", "known_words"):
+        assert [each[name] for each in served] == predicted[name].tolist() == shown[name].tolist()
+    stars = [each["predicted"] for each in served if each["predicted"]]
+    expected = evaluated[rated].predicted.tolist()
+    assert stars == expected == predicted[rated].predicted.tolist() == shown[rated].predicted.tolist()
+    probabilities = [list(each["probabilities"].values()) for each in served if each["predicted"]]
+    for each in (probabilities, predicted[rated][STARS], shown[rated][STARS]):
+        np.testing.assert_allclose(each, evaluated[rated][STARS], rtol=0, atol=1e-5)
     pd.testing.assert_series_equal(shown.content, table.content)
 
 
@@ -137,8 +143,9 @@ def test_one_review_a_list_and_words(service):
     (one,) = service.predict("great app but it crashes")
     many = service.predict(["great app but it crashes", "", None, "  ", "\0 \u2028"])
     assert many[0] == one
-    assert [each["reason"] for each in many] == [None, "no text", "no text", "no text", None]
-    assert [each["predicted"] is None for each in many] == [False, True, True, True, False]
+    assert [each["reason"] for each in many] == [None, "no text", "no text", "no text", NO_WORD]
+    assert [each["predicted"] is None for each in many] == [False, True, True, True, True]
+    assert (one["word_count"], one["known_words"]) == (4, 4)
     assert one["expected"] == pytest.approx(sum(int(star) * p for star, p in one["probabilities"].items()))
     (explained,) = service.predict("great app but it crashes", explain=True)
     assert {each["word"] for each in explained["words"]} == {"great", "app", "but", "crash"}

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from src.core.errors import UserError
 from src.serving.parity import AWKWARD, check_parity
-from src.serving.predictor import BATCH_WORDS, Predictor, _batches
+from src.serving.predictor import BATCH_WORDS, NO_KNOWN_WORD, NO_WORD, Predictor, _batches
 from src.text import cleaning
 from src.text.cleaning import StopWords, make_cleaner
 from src.text.tokenizer import load_tokenizer
@@ -50,7 +50,10 @@ def test_a_prediction_does_not_depend_on_the_batch(predictor, texts, others):
 
 def test_cells_without_text_get_a_reason(predictor):
     predictions = predictor.predict(["great app", "", None, float("nan"), ["a"], "  ", 7, b"great app", "the of"])
-    assert predictions.reasons == [None, *["no text"] * 3, "text is not a string", "no text", *[None] * 3]
+    not_used = [*["no text"] * 3, "text is not a string", "no text"]
+    assert predictions.reasons == [None, *not_used, NO_KNOWN_WORD, None, NO_WORD]
+    assert predictions.word_count.tolist() == [2, 0, 0, 0, 0, 0, 1, 2, 0]
+    assert predictions.known_words.tolist() == [2, 0, 0, 0, 0, 0, 0, 2, 0]
     usable = [reason is None for reason in predictions.reasons]
     np.testing.assert_allclose(predictions.probabilities[usable].sum(axis=1), 1)
     assert np.isnan(predictions.probabilities[~np.array(usable)]).all()
@@ -59,6 +62,24 @@ def test_cells_without_text_get_a_reason(predictor):
     np.testing.assert_allclose(predictions.expected[0], predictions.probabilities[0] @ [1, 2, 3, 4, 5])
     assert predictions.probabilities[0].tolist() == predictions.probabilities[7].tolist()
     assert predictor.predict([]).reasons == []
+
+
+@pytest.mark.parametrize(
+    ("text", "counts", "reason"),
+    [
+        ("The app crashes, qqqq zzzz!", (5, 3), None),
+        ("asdfghjkl", (1, 0), NO_KNOWN_WORD),
+        ("qqqq qqqq qqqq", (3, 0), NO_KNOWN_WORD),
+        ("!", (1, 1), None),
+        ("the of and", (0, 0), NO_WORD),
+        ("...", (0, 0), NO_WORD),
+    ],
+)
+def test_known_words_are_counted_and_a_text_without_one_is_not_rated(predictor, text, counts, reason):
+    predictions = predictor.predict(["great", text])
+    assert (predictions.word_count[1], predictions.known_words[1]) == counts
+    assert predictions.reasons == predictor.reasons(["great", text]) == [None, reason]
+    assert np.isnan(predictions.expected[1]) == (reason is not None)
 
 
 def test_the_effect_of_a_word_is_the_change_without_it(predictor):
