@@ -11,6 +11,7 @@ from src.text.languages import cleaned_as, detect
 from src.text.words import make_splitter
 
 ELONGATION = re.compile(r"([^\W\d])\1{2,}")
+RUSSIAN = re.compile("[а-яё]+")
 TATWEEL = "\u0640"
 """The stroke that stretches an Arabic word."""
 ENGLISH_ENDING = re.compile(r"(?:'(?:s|m|re|ve|ll|d))+$")
@@ -163,4 +164,8 @@ def _stemmer(language: Language, name: str) -> Callable[[str], str]:
     if name == "porter" and language == "english":
         porter = PorterStemmer()
         return lambda word: porter.stem(word, to_lowercase=False)
-    return SnowballStemmer(language).stem
+    stem: Callable[[str], str] = SnowballStemmer(language).stem
+    if language != "russian":
+        return stem
+    # NLTK writes Russian in Latin letters to stem it: Latin words would become Cyrillic, and some stems end with a ^.
+    return lambda word: stem(word).rstrip("^") if RUSSIAN.fullmatch(word) else word
