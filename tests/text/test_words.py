@@ -1,0 +1,75 @@
+"""Words by Unicode: a table of texts in many languages, Unicode's own test data, and properties."""
+
+import unicodedata
+from collections import Counter
+from pathlib import Path
+from typing import get_args
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from ruamel.yaml import YAML
+
+from src.core.params import Language
+from src.text.characters import fold
+from tests.text.test_stop_words import CLEANERS, LANGUAGES, cleaner
+
+CASES = [
+    (section, *case)
+    for section, cases in YAML(typ="safe")
+    .load((Path(__file__).parents[1] / "cases/words.yaml").read_text(encoding="utf-8"))
+    .items()
+    for case in cases
+]
+BARE = cleaner("other", squeeze_elongation=False, remove_markup=False, keep_emoji=False, keep_marks=False)
+
+
+def rules(language):
+    return language if language in get_args(Language) else "other"
+
+
+def test_the_table_is_wide():
+    scripts = {unicodedata.name(c).split()[0] for *_, text, _ in CASES for c in text if c.isalpha()}
+    assert len(CASES) >= 120
+    assert len({language for _, language, *_ in CASES}) >= 25
+    assert len(scripts) >= 20
+
+
+@pytest.mark.parametrize(("section", "language", "text", "words"), CASES)
+def test_words(section, language, text, words):
+    assert CLEANERS[rules(language)](text) == words
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_what_is_clean_stays(language):
+    for _, _, text, _ in CASES:
+        once = CLEANERS[language](text)
+        assert CLEANERS[language](once) == once
+
+
+ANY = st.characters(exclude_categories=["Cs"])
+SCRIPTS = "अनाम्ি்்ਾமாগগাกนี้ดကော်းក្មមកしーー語한각עִםשָجَمِيلـــ\u200c\u200d’'´.,:/_-0١५①½ⅷǅßİıς"
+TEXTS = st.text(st.one_of(ANY, st.sampled_from(SCRIPTS), st.sampled_from("👍🏽🇩🇪\u200d\ufe0f\u20e3<3:)(D'!?* ")))
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+@given(text=TEXTS)
+def test_cleaning_is_idempotent_for_any_text(language, text):
+    once = CLEANERS[language](text)
+    assert CLEANERS[language](once) == once
+
+
+@given(text=TEXTS)
+def test_no_letter_is_lost(text):
+    text = fold(text, normalise=True)
+    if ":" in text or "=" in text or "x" in text or "_" in text or "<" in text:
+        return  # letters of emoticons
+    kept = Counter(c for c in BARE(text) if unicodedata.category(c)[0] in "LN")
+    assert kept == Counter(c for c in text if unicodedata.category(c)[0] in "LN")
+
+
+@given(text=TEXTS)
+def test_words_hold_no_space_and_begin_with_no_mark(text):
+    for word in CLEANERS["other"](text).split(" "):
+        assert word == "".join(word.split())
+        assert not word or unicodedata.category(word[0])[0] != "M"
