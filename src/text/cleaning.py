@@ -11,7 +11,9 @@ from src.text.languages import cleaned_as, detect
 from src.text.words import make_splitter
 
 ELONGATION = re.compile(r"([^\W\d])\1{2,}")
-RUSSIAN = re.compile("[а-яё]+")
+SIGNS = "'.,/\u00b7\u05f4\u2027\""
+"""Signs inside a word that a stemmer can leave at its end."""
+RUSSIAN = re.compile("[\u0430-\u044f\u0451]+")
 TATWEEL = "\u0640"
 """The stroke that stretches an Arabic word."""
 ENGLISH_ENDING = re.compile(r"(?:'(?:s|m|re|ve|ll|d))+$")
@@ -141,7 +143,7 @@ class _WordCleaner:
             word = ENGLISH_NEGATIONS.get(word, word)
             if word.endswith("n't"):
                 return "" if self._drop_negations else word
-        return "" if word in self._stop else self._stem(word).strip("'")
+        return "" if word in self._stop else self._stem(word).strip(SIGNS)
 
     def _stem_fully(self, word: str) -> str:
         while (stem := self._stem(word)) != word:

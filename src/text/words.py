@@ -13,27 +13,6 @@ EMOJI = (
     r"|[\U0001f1e6-\U0001f1ff]{2}"  # a flag
     rf"|{PICTURE}[\U000e0020-\U000e007f]*+(?:\u200d{PICTURE})*+"  # with tags: the flag of a region; joined: a family
 )
-MOODS = {
-    "🙂": r"[:=]'?-?[)\]]+|[(\[]+-?[:=](?![^\W_])|\^_*\^",
-    "😃": r"[:=]-?d+(?![^\W_])|(?<![^\W_])xd+(?![^\W_])",
-    "😢": r"[:=]'-?[(\[]+|(?<!\S)\)+-?'[:=]|(?<![^\W_])t_+t(?![^\W_])",
-    "😠": r">[:=]-?[(\[]+",
-    "🙁": r"[:=]-?[(\[]+(?![^\W_])|(?<!\S)\)+-?[:=](?![^\W_])",
-    "😉": r";-?[)\]]+",
-    "😛": r"[:=;]-?p+(?![^\W_])",
-    "😕": r"[:=]-?[/\\](?![^\W_]|[/\\])",
-    "😐": r"[:=]-?\|(?![^\W_])|-_+-",
-    "😮": r"[:=]-?o+(?![^\W_])",
-    "😘": r"[:=]-?\*(?![^\W_]|\*)",
-    "💔": r"</3+(?![.,]?\d)",
-    "❤": r"<3+(?![.,]?\d)",
-    "⭐": r"(?<=\d)\*+(?![^\W_])",
-}
-"""Emoticons, in lower case, by the emoji of their mood; `5*` means five stars."""
-EMOTICON = regex.compile("|".join(f"({pattern})" for pattern in MOODS.values()))
-EMOTICON_SIGNS = frozenset("=:;^<_*x")
-"""At least one of these characters is in every emoticon."""
-
 NO_SPACES = r"[\p{Han}\p{Hiragana}\p{Katakana}\u30fc\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}&&[\p{L}\p{Nl}]]"
 """Letters of scripts that put no space between words."""
 CHARACTER = rf"{NO_SPACES}(?:[\p{{M}}\u200c\u200d]|(?<=[\u1039\u17d2]){NO_SPACES})*+"
@@ -47,6 +26,28 @@ INSIDE = (
     r"|(?<=\p{Hebrew})\"(?=\p{Hebrew})"
 )
 """Signs inside a word: 4.5, 10/10, col·lega."""
+START, END = rf"(?<!{FIRST})", rf"(?!{NEXT})"
+
+MOODS = {
+    "🙂": rf"[:=]'?-?[)\]]+|[(\[]+-?[:=]{END}|\^_*\^",
+    "😃": rf"[:=]-?d+{END}|{START}xd+{END}",
+    "😢": rf"[:=]'-?[(\[]+|(?<!\S)\)+-?'[:=]|{START}t_+t{END}",
+    "😠": r">[:=]-?[(\[]+",
+    "🙁": rf"[:=]-?[(\[]+{END}|(?<!\S)\)+-?[:=]{END}",
+    "😉": r";-?[)\]]+",
+    "😛": rf"[:=;]-?p+{END}",
+    "😕": rf"[:=]-?[/\\](?!{NEXT}|[/\\])",
+    "😐": rf"[:=]-?\|{END}|-_+-",
+    "😮": rf"[:=]-?o+{END}",
+    "😘": rf"[:=]-?\*(?!{NEXT}|\*)",
+    "💔": r"</3+(?![.,]?\d)",
+    "❤": r"<3+(?![.,]?\d)",
+    "⭐": rf"(?<=\d)\*+{END}",
+}
+"""Emoticons, in lower case, by the emoji of their mood; `5*` means five stars."""
+EMOTICON = regex.compile("|".join(f"({pattern})" for pattern in MOODS.values()), regex.V1)
+EMOTICON_SIGNS = frozenset("=:;^<_*x")
+"""At least one of these characters is in every emoticon."""
 ELONGATED_CHARACTERS = regex.compile(rf"({CHARACTER})\1{{2,}}", regex.V1)
 
 

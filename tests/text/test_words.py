@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import get_args
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from ruamel.yaml import YAML
 
@@ -48,12 +48,18 @@ def test_what_is_clean_stays(language):
 
 
 ANY = st.characters(exclude_categories=["Cs"])
-SCRIPTS = "अनाम्ি்்ਾமாগগাกนี้ดကော်းក្មមកしーー語한각עִםשָجَمِيلـــ\u200c\u200d’'´.,:/_-0١५①½ⅷǅßİıς"
+SCRIPTS = (
+    "अनाम्ি்்ਾமாగগাกนี้ดကော်းក្មមកしーー語한각עִםשָجَمِيلـــ५①½ⅷǅßİς"
+    "\u200c\u200d\u2019\u00b4\u00a8\u0661\u0131'.,:/_-\u00b7\"0xXdDITt"
+)
 TEXTS = st.text(st.one_of(ANY, st.sampled_from(SCRIPTS), st.sampled_from("👍🏽🇩🇪\u200d\ufe0f\u20e3<3:)(D'!?* ")))
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
 @given(text=TEXTS)
+@example(text="I·I")
+@example(text="\U00020000XD")
+@example(text="\u00a8XD")
 def test_cleaning_is_idempotent_for_any_text(language, text):
     once = CLEANERS[language](text)
     assert CLEANERS[language](once) == once
