@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import get_args
 
 import pytest
+import regex
 from hypothesis import example, given
 from hypothesis import strategies as st
 from ruamel.yaml import YAML
@@ -22,6 +23,15 @@ CASES = [
     for case in cases
 ]
 BARE = cleaner("other", squeeze_elongation=False, remove_markup=False, keep_emoji=False, keep_marks=False)
+
+AS_WRITTEN = cleaner(
+    "other",
+    normalise_unicode=False,
+    squeeze_elongation=False,
+    remove_markup=False,
+    keep_emoji=False,
+    keep_marks=False,
+)
 
 
 def rules(language):
@@ -79,3 +89,17 @@ def test_words_hold_no_space_and_begin_with_no_mark(text):
     for word in CLEANERS["other"](text).split(" "):
         assert word == "".join(word.split())
         assert not word or unicodedata.category(word[0])[0] != "M"
+
+
+MARKS = "\u0301\u0327\u05b8\u064e\u093f\u094d\u09be\u0bcd\u0d4d"
+LETTERS = "aé\u0131ßñжяאבשعبجहनিকগநமത\u0d25한글ქა\u0570\u0561յበጣḁœ\u200d -!?()#&%~" + MARKS
+
+
+@given(st.one_of(st.text(LETTERS + "09٣५"), st.text("aéßжאבعह'한 -!?'")))
+def test_words_are_those_of_unicode(text):
+    """The package regex knows the word boundaries of UAX 29; the texts hold no sign that is treated otherwise here."""
+    text = fold(text, normalise=False)
+    pieces = regex.split(r"\b", text, flags=regex.WORD | regex.V1)
+    words = [piece for piece in pieces if any(unicodedata.category(c)[0] in "LN" for c in piece)]
+    # A mark without a letter, and an apostrophe behind a Hebrew letter, are part of no word here.
+    assert AS_WRITTEN(text).split() == [regex.sub(r"^[\p{M}\u200d']+|'$", "", word) for word in words]
