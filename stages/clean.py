@@ -1,6 +1,6 @@
 """Clean each review: keep the words that carry its meaning, and reduce them to their stems."""
 
-from functools import lru_cache, partial
+from functools import partial
 from pathlib import Path
 
 from src.core.errors import run
@@ -9,7 +9,7 @@ from src.core.files import atomic_write
 from src.core.params import Clean, read_params
 from src.core.schema import SPLITS
 from src.tables.review_parquet import list_parts, map_texts
-from src.text.cleaning import Cleaners
+from src.text.cleaning import cached_cleaners
 from src.text.languages import cleaned_as
 from src.text.stop_words import find_stop_words
 
@@ -30,15 +30,9 @@ def main() -> None:
 def clean_file(settings: Clean, job: tuple[Path, Path]) -> None:
     """Clean the reviews of one file, each by the rules of its language, and write them to another."""
     source, target = job
-    cleaners = cached_cleaners(settings)
+    cleaners = cached_cleaners(settings, find_stop_words)
     with atomic_write(target) as temporary:
         map_texts(source, temporary, lambda text, language: cleaners[cleaned_as(language)](text))
-
-
-@lru_cache(maxsize=1)
-def cached_cleaners(settings: Clean) -> Cleaners:
-    """Build the cleaners, or return the last ones: all files that a process cleans share what it remembers."""
-    return Cleaners(settings, find_stop_words)
 
 
 if __name__ == "__main__":

@@ -28,7 +28,7 @@ LANGUAGE = PREPARED / "language.json"
 ENCODED = Path("data/encode")
 RESAMPLED = Path("data/resample")
 MODEL = Path("models/train")
-PACKAGES = ("nltk", "onnx", "torch")
+PACKAGES = ("nltk", "onnx", "py3langid", "regex", "torch")
 
 
 def main() -> None:

@@ -16,9 +16,10 @@ from src.core.params import Clean, Decision, Language, Section, TableLanguage
 from src.core.schema import read_text, text_problem
 from src.evaluation.decisions import decide
 from src.evaluation.occlusion import word_effects
-from src.text.cleaning import Cleaners, StopWords
+from src.text.cleaning import Cleaners
 from src.text.encoded import EncodedReviews, pad
 from src.text.vocabulary import FIRST_WORD, UNKNOWN, read_vocabulary, word_ids
+from src.text.words import StopWords
 
 # ONNX Runtime sends usage data to Microsoft unless this is set before its import; see its Privacy.md.
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")

@@ -3,12 +3,12 @@
 import re
 import sys
 from collections.abc import Callable
-from typing import NamedTuple
+from functools import lru_cache
 
 from src.core.params import Clean, Language, TableLanguage
 from src.text.characters import fold, remove_markup, unescape
 from src.text.languages import cleaned_as, detect
-from src.text.words import make_splitter
+from src.text.words import StopWords, make_splitter
 
 ELONGATION = re.compile(r"([^\W\d])\1{2,}")
 SIGNS = "'.,/\u00b7\u05f4\u2027\""
@@ -29,13 +29,6 @@ REMEMBERED = 100_000
 """Entries of a cache. A full cache is emptied, so memory does not grow with the number of reviews."""
 LONGEST_REMEMBERED = 50
 """Longest text, in characters, that is cached."""
-
-
-class StopWords(NamedTuple):
-    """Words of a language in lower case: words without meaning, and those of them that still affect the rating."""
-
-    stop: frozenset[str]
-    kept: frozenset[str]
 
 
 def make_cleaner(language: Language, settings: Clean, words: StopWords) -> Callable[[str], str]:
@@ -96,6 +89,12 @@ class Cleaners(dict[Language, Callable[[str], str]]):
         if language != "mixed":
             return self[language]
         return lambda text: self[cleaned_as(detect([text])[0])](text)
+
+
+@lru_cache(maxsize=1)
+def cached_cleaners(settings: Clean, find_words: Callable[[Language], StopWords]) -> Cleaners:
+    """Build cleaners, or return the last ones, so that all files cleaned by one process share their caches."""
+    return Cleaners(settings, find_words)
 
 
 class _Cache(dict[str, str]):

@@ -8,7 +8,7 @@ from stop_words import get_stop_words
 from src.core.files import parse_yaml
 from src.core.params import Language
 from src.text.characters import fold
-from src.text.cleaning import StopWords
+from src.text.words import StopWords
 
 KEPT = Path(__file__).with_name("keep_words.yaml")
 

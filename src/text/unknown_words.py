@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 from typing import get_args
 
 from src.core.params import Language
-from src.text.cleaning import StopWords
+from src.text.words import StopWords
 
 WARNED = 0.1
 """Share of unknown words above which encode warns."""

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable
+from typing import NamedTuple
 
 import regex
 
@@ -49,6 +50,13 @@ EMOTICON = regex.compile("|".join(f"({pattern})" for pattern in MOODS.values()),
 EMOTICON_SIGNS = frozenset("=:;^<_*x")
 """At least one of these characters is in every emoticon."""
 ELONGATED_CHARACTERS = regex.compile(rf"({CHARACTER})\1{{2,}}", regex.V1)
+
+
+class StopWords(NamedTuple):
+    """Words of a language in lower case: words without meaning, and those of them that still affect the rating."""
+
+    stop: frozenset[str]
+    kept: frozenset[str]
 
 
 def make_splitter(settings: Clean, apostrophes: bool) -> Callable[[str], list[str]]:

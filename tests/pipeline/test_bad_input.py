@@ -91,7 +91,7 @@ PARAMS: dict[str, tuple[dict[str, object], str]] = {
     "not a number": ({"prepare.test_share": float("nan")}, "prepare.test_share: input should be a finite number"),
     "a number as text": ({"train.lr": "1e-3"}, "train.lr: input should be a valid number"),
     "nothing to train on": ({"prepare.test_share": 0.9, "prepare.valid_share": 0.1}, "nothing is left to train on"),
-    "unknown language": ({"data.language": "klingon"}, "data.language: input should be 'english'"),
+    "unknown language": ({"data.language": "klingon"}, "data.language: input should be 'arabic', 'danish'"),
     "unknown encoding": ({"data.encoding": "utf-9"}, "utf-9: unknown encoding; use auto"),
     "two characters as separator": ({"data.separator": ";;"}, "data.separator: must be auto or one character"),
     "a missing split column": ({"data.split_column": "split"}, r"no column split; set data\.split_column"),

@@ -15,9 +15,10 @@ from src.core.errors import UserError
 from src.serving.parity import AWKWARD, check_parity
 from src.serving.predictor import BATCH_WORDS, NO_KNOWN_WORD, NO_WORD, Predictor, _batches
 from src.text import cleaning
-from src.text.cleaning import StopWords, make_cleaner
+from src.text.cleaning import make_cleaner
 from src.text.tokenizer import load_tokenizer
 from src.text.vocabulary import UNKNOWN
+from src.text.words import StopWords
 from tests.conftest import ROOT
 
 TEXTS = st.lists(st.one_of(st.text(), st.sampled_from(AWKWARD[:8])), min_size=1, max_size=5)
