@@ -6,7 +6,7 @@ import unicodedata
 
 MOST_UNESCAPED = 3
 """How often entities are unescaped: an export may escape a text that is already escaped (&amp;lt;3)."""
-LITERAL_BREAKS = re.compile(r"\\+[nrt]")
+LITERAL_BREAKS = re.compile(r"(?<!\\)\\++[nrt]")
 """Line ends and tabs that an export wrote as a backslash and a letter."""
 TABLE = str.maketrans(
     # NFKC turns an acute accent between two letters into a space and a mark, so apostrophes come first.
