@@ -27,6 +27,7 @@ ruby s samp script section select small source span strike strong style sub summ
 textarea tfoot th thead time title tr track tt u ul var video wbr
 """
 ATTRIBUTE = r"""\s+[a-z_:][\w:.-]*+\s*+=\s*+(?:"[^"<>]*+"|'[^'<>]*+'|[^\s"'<>]++)"""
+# Links, e-mail addresses, and HTML tags and comments of a folded text.
 MARKUP = re.compile(
     # A link ends with its ASCII characters, since words of other scripts are often glued to it.
     r"(?:https?|ftp)://[a-z0-9._~%:@-]*+(?:[/?#][a-z0-9._~%:@/?#&=+$-]*+)?"
@@ -36,13 +37,14 @@ MARKUP = re.compile(
 )
 
 
-def unescape(text: str) -> str:
-    """Replace HTML entities, also escaped ones, and line ends that an export wrote as a backslash and a letter."""
-    for _ in range(MOST_UNESCAPED):
-        if "&" not in text or (unescaped := html.unescape(text)) == text:
-            break
-        text = unescaped
-    return LITERAL_BREAKS.sub(" ", text) if "\\" in text else text
+def unescape(text: str, entities: bool) -> str:
+    """Replace line ends that an export wrote as a backslash and a letter and, if `entities`, HTML entities."""
+    if entities:
+        for _ in range(MOST_UNESCAPED):
+            if (unescaped := html.unescape(text)) == text:
+                break
+            text = unescaped
+    return LITERAL_BREAKS.sub(" ", text)
 
 
 def fold(text: str, normalise: bool) -> str:
@@ -58,10 +60,3 @@ def fold(text: str, normalise: bool) -> str:
     # The Turkish İ becomes an i with a dot above.
     text = text.casefold().replace("i\u0307", "i").replace("`", "'").replace("\u2044", "/")
     return unicodedata.normalize("NFKC", text) if normalise else text
-
-
-def remove_markup(text: str) -> str:
-    """Replace links, e-mail addresses, and HTML tags and comments of a folded text by spaces."""
-    if "<" in text or "@" in text or "://" in text or "www." in text:
-        return MARKUP.sub(" ", text)
-    return text

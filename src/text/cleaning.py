@@ -6,7 +6,7 @@ from collections.abc import Callable
 from functools import lru_cache
 
 from src.core.params import Clean, Language, TableLanguage
-from src.text.characters import fold, remove_markup, unescape
+from src.text.characters import MARKUP, fold, unescape
 from src.text.languages import cleaned_as, detect
 from src.text.words import StopWords, make_splitter
 
@@ -59,14 +59,16 @@ def make_cleaner(language: Language, settings: Clean, words: StopWords) -> Calla
     cached_words, cached_chunks = _Cache(clean_fully), _Cache(clean_chunk)
     split = make_splitter(settings, apostrophes=language in ("english", "other"))
 
+    markup, tatweel, normalise = settings.remove_markup, settings.squeeze_elongation, settings.normalise_unicode
+
     def clean(text: str) -> str:
-        if settings.remove_markup:
-            text = unescape(text)
-        text = fold(text, settings.normalise_unicode)
-        if settings.squeeze_elongation and TATWEEL in text:
+        if "&" in text or "\\" in text:
+            text = unescape(text, entities=markup)
+        text = fold(text, normalise)
+        if tatweel and TATWEEL in text:
             text = text.replace(TATWEEL, "")
-        if settings.remove_markup:
-            text = remove_markup(text)
+        if markup and ("<" in text or "@" in text or "://" in text or "www." in text):
+            text = MARKUP.sub(" ", text)
         return " ".join(filter(None, map(cached_chunks.__getitem__, text.split())))
 
     return clean
