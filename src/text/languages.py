@@ -23,17 +23,16 @@ NAMES = dict(
     zh:chinese zu:zulu
     """.split()
 )
-"""The languages that Google Play offers, by ISO 639 code.
+"""The languages that reviews in app stores are written in, by ISO 639 code.
 
-The detector knows 70 more, among them dialects and dead languages. They would take probability from these ones and win
-many short texts.
+The detector knows as many more, among them dialects and dead languages. They would win many short texts.
 """
 
 NO_LANGUAGE = "zxx"
 """The detector's class for what is no language: names, codes, key mashing. Its texts are not sure."""
 
 SURE = 0.55
-"""The least probability of a sure language: about 98 % of the sure ones are right (docs/explanation)."""
+"""The least probability of a sure language: about 98 % of them are right (docs/explanation/language-detection.md)."""
 
 LEAST_BYTES = 6
 """The letters that a text needs, in bytes of UTF-8: two Chinese characters say as much as six Latin letters."""
