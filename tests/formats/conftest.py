@@ -36,10 +36,10 @@ def prepare_file(path: Path, params: Params) -> Prepared:
     """Read, split and write one file as prepare does."""
     folder = Path(tempfile.mkdtemp())
     try:
-        work = prepare.Work(params.data, params.prepare, folder, folder / "scratch", 1, folder=False)
+        work = prepare.Work(params.data, params.prepare, folder, folder / "scratch", 1, False, language="english")
         work.scratch.mkdir()
         scan = prepare.scan_file(work, (0, str(path)))
-        prepare.save(work.scratch / "counts.npy", np.array([scan.buckets]))
+        prepare.write_array(work.scratch / "counts.npy", np.array([scan.buckets]))
         prepare.resolve_bucket(work, 0)
         file = prepare.TableFile(0, str(path), 0, scan.rows)
         summary = scan.summary + prepare.write_file(work, file)
