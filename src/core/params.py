@@ -139,6 +139,7 @@ class Model(Section):
     dropout: Share
     word_dropout: Share
     bag_of_words: bool
+    word_pairs: Annotated[int, Field(ge=0, le=2**24)]
 
 
 class TrainingLoop(Section):

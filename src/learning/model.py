@@ -10,12 +10,14 @@ from torch import Tensor, nn
 
 from src.core.files import read_json, write_json
 from src.core.params import Cell, Model
-from src.text.vocabulary import PADDING, UNKNOWN
+from src.text.vocabulary import FIRST_WORD, PADDING, UNKNOWN
 
 CELLS: dict[Cell, Callable[..., nn.RNNBase]] = {"lstm": nn.LSTM, "gru": nn.GRU, "rnn": nn.RNN}
 EMBEDDING_STD = 0.1
 # Adam moves a weight by about the learning rate per step: too little for words in few reviews, without this factor.
 WIDE_SCALE = 3.0
+PAIR_FACTOR = 1_000_003
+"""A prime that spreads the pairs of words over the buckets."""
 
 
 class ReviewModel(nn.Module):
@@ -23,8 +25,10 @@ class ReviewModel(nn.Module):
 
     The backward direction is a unidirectional layer that reads the reversed words. Padding follows the words in both
     directions and so has no effect: a review has the same logits alone and in any batch.
-    With `bag_of_words`, each word also adds logits of its own, wherever it is in the review.
-    Source: Cheng et al., Wide and Deep Learning for Recommender Systems, DLRS 2016, https://arxiv.org/abs/1606.07792.
+    With `bag_of_words`, each word also adds logits of its own, wherever it is in the review. With `word_pairs`, so does
+    each pair of neighbouring known words; pairs share that number of rows by a hash.
+    Sources: Cheng et al., Wide and Deep Learning for Recommender Systems, DLRS 2016, https://arxiv.org/abs/1606.07792;
+    Joulin et al., Bag of Tricks for Efficient Text Classification, EACL 2017, https://arxiv.org/abs/1607.01759 (pairs).
     """
 
     def __init__(self, settings: Model, words: int, classes: int) -> None:
@@ -42,6 +46,9 @@ class ReviewModel(nn.Module):
         if settings.bag_of_words:
             # Not renamed to bag_of_words: `wide`, Cheng et al.'s word, names the tensor in every model.safetensors.
             self.wide = nn.Embedding(words, classes, padding_idx=PADDING, _weight=torch.zeros(words, classes))
+        if settings.word_pairs:
+            rows = 1 + settings.word_pairs
+            self.pairs = nn.Embedding(rows, classes, padding_idx=PADDING, _weight=torch.zeros(rows, classes))
 
     def forward(self, ids: Tensor, lengths: Tensor) -> Tensor:
         """Compute logits [batch, classes] from ids int64 [batch, words], padded on the right, and lengths int64."""
@@ -59,9 +66,12 @@ class ReviewModel(nn.Module):
                 outputs.append(self.backwards[layer](reverse(hidden, lengths))[0])
             hidden = torch.cat(outputs, dim=2)
         logits: Tensor = self.output(self.dropout(self._pool(hidden, lengths)))
+        # Not sqrt: MKL's starts from rsqrtps, an instruction that Intel and AMD round differently.
+        scale = WIDE_SCALE * lengths[:, None].rsqrt()
         if self.settings.bag_of_words:
-            # Not sqrt: MKL's starts from rsqrtps, an instruction that Intel and AMD round differently.
-            logits = logits + WIDE_SCALE * self.wide(ids).sum(dim=1) * lengths[:, None].rsqrt()
+            logits = logits + self.wide(ids).sum(dim=1) * scale
+        if self.settings.word_pairs:
+            logits = logits + self.pairs(pair_rows(ids, self.settings.word_pairs)).sum(dim=1) * scale
         return logits
 
     def _pool(self, hidden: Tensor, lengths: Tensor) -> Tensor:
@@ -120,6 +130,13 @@ def drop_words(ids: Tensor, p: float) -> Tensor:
     """Make each word unknown with probability p, since new reviews will contain unknown words (word dropout)."""
     dropped = torch.rand(ids.shape, device=ids.device) < p
     return ids.masked_fill(dropped & (ids != PADDING), UNKNOWN)
+
+
+def pair_rows(ids: Tensor, rows: int) -> Tensor:
+    """Return the row of each pair of neighbours, int64 [batch, words - 1]: 1 .. rows, or 0 if a word is unknown."""
+    first, second = ids[:, :-1], ids[:, 1:]
+    known = (first >= FIRST_WORD) & (second >= FIRST_WORD)
+    return (1 + (first * PAIR_FACTOR + second) % rows) * known
 
 
 def reverse(values: Tensor, lengths: Tensor) -> Tensor:

@@ -7,7 +7,8 @@ import numpy as np
 from onnx import NodeProto, TensorProto, helper, numpy_helper
 
 from src.core.params import Cell, Model
-from src.learning.model import WIDE_SCALE
+from src.learning.model import PAIR_FACTOR, WIDE_SCALE
+from src.text.vocabulary import UNKNOWN
 
 OPSET = 18
 IR_VERSION = 8
@@ -55,8 +56,11 @@ def build_onnx(settings: Model, weights: Mapping[str, np.ndarray], log_prior_shi
     pooled = states if settings.pooling == "last" else _pool(graph, settings, states, mask, column)
     output, bias = graph.constant(weights["output.weight"]), graph.constant(weights["output.bias"])
     logits = graph.add("Gemm", pooled, output, bias, transB=1)
-    if settings.bag_of_words:
-        bag = graph.add("Gather", graph.constant(WIDE_SCALE * weights["wide.weight"]), ids)
+    bags = [(weights["wide.weight"], ids)] if settings.bag_of_words else []
+    if settings.word_pairs:
+        bags.append((weights["pairs.weight"], _pair_rows(graph, settings.word_pairs, ids)))
+    for table, rows in bags:
+        bag = graph.add("Gather", graph.constant(WIDE_SCALE * table), rows)
         bag = graph.add("ReduceSum", bag, graph.constant([0]), keepdims=0)
         logits = graph.add("Add", logits, graph.add("Div", bag, graph.add("Sqrt", column)))
     shifted = graph.add("Add", graph.add("Cast", logits, to=TensorProto.DOUBLE), graph.constant(log_prior_shift))
@@ -70,6 +74,16 @@ def build_onnx(settings: Model, weights: Mapping[str, np.ndarray], log_prior_shi
         ir_version=IR_VERSION,
     )
     return model.SerializeToString(deterministic=True)
+
+
+def _pair_rows(graph: Graph, rows: int, ids: str) -> str:
+    """Add learning.model.pair_rows: ids [words, batch] -> the row of each pair of neighbours [words - 1, batch]."""
+    first = graph.add("Slice", ids, graph.constant([0]), graph.constant([-1]), graph.constant([0]))
+    second = graph.add("Slice", ids, graph.constant([1]), graph.constant([2**62]), graph.constant([0]))
+    mixed = graph.add("Add", graph.add("Mul", first, graph.constant(PAIR_FACTOR)), second)
+    bucket = graph.add("Add", graph.add("Mod", mixed, graph.constant(rows)), graph.constant(1))
+    both = graph.add("And", *(graph.add("Greater", word, graph.constant(UNKNOWN)) for word in (first, second)))
+    return graph.add("Mul", bucket, graph.add("Cast", both, to=TensorProto.INT64))
 
 
 def _recurrent_layers(graph: Graph, settings: Model, weights: Mapping[str, np.ndarray], ids: str, lengths: str) -> str:
