@@ -14,6 +14,7 @@ from src.text.languages import cleaned_as
 from src.text.stop_words import find_stop_words
 
 INPUT = Path("data/prepare")
+TRANSFER = Path("data/teach/transfer.parquet")
 OUTPUT = Path("data/clean")
 
 
@@ -22,6 +23,7 @@ def main() -> None:
     with atomic_write(OUTPUT) as temporary, open_executor(params.engine) as executor:
         sources = [path for split in SPLITS for path in list_parts(INPUT / f"{split}.parquet")]
         jobs = [(source, temporary / source.relative_to(INPUT)) for source in sources]
+        jobs.append((TRANSFER, temporary / TRANSFER.name))
         for _, target in jobs:
             target.parent.mkdir(parents=True, exist_ok=True)
         executor.map(partial(clean_file, params.clean), jobs)

@@ -1,4 +1,4 @@
-"""Encode words as ids with a TensorFlow graph, and stars as labels; the vocabulary is that of the train split."""
+"""Encode words as ids with a TensorFlow graph, and stars as labels; the vocabulary is from train and extra reviews."""
 
 import shutil
 from collections import Counter
@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from sklearn.preprocessing import LabelEncoder
 
 from src.core.errors import UserError, run
@@ -28,6 +29,8 @@ INPUT = Path("data/clean")
 LANGUAGE = Path("data/prepare/language.json")
 OUTPUT = Path("data/encode")
 METRICS = Path("metrics/encode.json")
+TRANSFER = "transfer"
+"""The transfer set, which has no stars."""
 
 
 def main() -> None:
@@ -37,18 +40,20 @@ def main() -> None:
         vocabulary, scratch = temporary / "vocabulary.txt", temporary / "scratch"
         scratch.mkdir(parents=True)
         counts = executor.fold(count_file, add, list_parts(INPUT / "train.parquet"))
-        words = choose_vocabulary(counts, settings.min_count, settings.vocabulary_size)
+        extra_counts = executor.map(count_file, [INPUT / f"{TRANSFER}.parquet"])[0]
+        words = choose_vocabulary(counts, extra_counts, settings)
         if not words:
             raise UserError(f"no word occurs {settings.min_count} times in the train split; lower encode.min_count")
         vocabulary.write_text("\n".join(words) + "\n", encoding="utf-8", newline="\n")
         save_tokenizer(Tokenizer(words, settings.max_length), temporary / "tokenizer")
         oov_rate, texts = {}, {}
-        for split in SPLITS:
+        for split in (*SPLITS, TRANSFER):
             files = list_parts(INPUT / f"{split}.parquet")
             jobs = [(file, scratch / f"{split}-{number}") for number, file in enumerate(files)]
             counted = executor.map(partial(encode_file, vocabulary, settings.max_length), jobs)
             join_encoded(temporary / split, [folder for _, folder in jobs])
-            oov_rate[split] = round(sum(unknown for unknown, _ in counted) / sum(total for _, total in counted), 4)
+            if total := sum(words_read for _, words_read in counted):
+                oov_rate[split] = round(sum(unknown for unknown, _ in counted) / total, 4)
             texts[split] = np.concatenate([np.load(digests_path(folder), allow_pickle=False) for _, folder in jobs])
         reason = ""
         if oov_rate["valid"] > WARNED:
@@ -68,8 +73,13 @@ def main() -> None:
 
 
 def count_file(path: Path) -> Counter[str]:
-    """Count the words of one file."""
-    return count_words(text for batch in read_parts(path) for text in batch.column("text").to_pylist())
+    """Count the words of one file, without those of variations, which repeat the words of the train split."""
+    counts: Counter[str] = Counter()
+    for batch in read_parts(path):
+        if "variation" in batch.schema.names:
+            batch = batch.filter(pc.invert(batch.column("variation")))
+        counts += count_words(batch.column("text").to_pylist())
+    return counts
 
 
 def encode_file(vocabulary: Path, max_length: int, job: tuple[Path, Path]) -> tuple[int, int]:
@@ -96,14 +106,17 @@ def digested(batches: Iterable[pa.RecordBatch], digests: list[bytes]) -> Iterato
 
 
 def encode(batches: Iterator[pa.RecordBatch], tokenizer: Tokenizer) -> EncodedReviews:
-    """Encode reviews batch by batch."""
-    labels = LabelEncoder().fit(STARS)
+    """Encode reviews batch by batch; the labels of reviews without a rating are all 0."""
+    encoder = LabelEncoder().fit(STARS)
     ids, lengths, classes = [np.zeros(0, np.int32)], [np.zeros(1, np.int64)], [np.zeros(0, np.int64)]
     for batch in batches:
         batch_ids, batch_lengths = tokenizer.encode(batch.column("text").to_pylist())
         ids.append(batch_ids)
         lengths.append(batch_lengths)
-        classes.append(labels.transform(batch.column("rating").to_numpy()))
+        if "rating" in batch.schema.names:
+            classes.append(encoder.transform(batch.column("rating").to_numpy()))
+        else:
+            classes.append(np.zeros(len(batch), np.int64))
     return EncodedReviews(np.concatenate(ids), np.cumsum(np.concatenate(lengths)), np.concatenate(classes))
 
 

@@ -40,6 +40,7 @@ ENCODED = Path("data/encode")
 RESAMPLED = Path("data/resample")
 MODEL = Path("models/train")
 BASELINES = Path("data/baseline")
+TEACHER = Path("data/teach")
 OUTPUT = Path("data/evaluate")
 METRICS = Path("metrics/test.json")
 PLOTS = Path("plots/evaluate")
@@ -83,8 +84,9 @@ def main() -> None:
 
 
 def read_baselines(predictions: dict[str, np.ndarray], test: TestSplit) -> dict[str, np.ndarray]:
-    """Add the probabilities of each baseline and, if the table has them, the true probabilities (bayes_optimal)."""
-    baselines = {path.stem: pd.read_parquet(path).to_numpy() for path in sorted(BASELINES.glob("*.parquet"))}
+    """Add the probabilities of the teacher, the baselines and, if the table has them, the true ones (bayes_optimal)."""
+    paths = [*TEACHER.glob("teacher.parquet"), *sorted(BASELINES.glob("*.parquet"))]
+    baselines = {path.stem: pd.read_parquet(path).to_numpy(np.float64) for path in paths}
     truth = test.table[list(TRUE_PROBABILITIES)]
     optimal = {"bayes_optimal": truth.to_numpy()} if truth.notna().all(axis=None) else {}
     return predictions | baselines | optimal

@@ -68,7 +68,7 @@ def describe(params: Params, files: dict[str, str]) -> ModelDescription:
         "encode": params.encode.model_dump(),
         "model": params.model.model_dump(),
         "prepare": params.prepare.model_dump(),
-        "pretrain": params.pretrain.model_dump(exclude={"extra_path", "vectors_path"}),
+        "pretrain": params.pretrain.model_dump(exclude={"vectors_path"}),
         "resample": params.resample.model_dump(),
         "train": params.train.model_dump(),
     }

@@ -1,6 +1,5 @@
 """Pre-train the embedding as a language model, without ratings, starting from word vectors if there are any."""
 
-from collections import Counter
 from pathlib import Path
 
 from src.core.cpu_dispatch import choose_kernels
@@ -10,30 +9,28 @@ from src.core.params import Params, read_params
 choose_kernels(__name__, Path("params.yaml"))  # before the imports: libraries choose their kernels on import
 
 import numpy as np
+import pyarrow.parquet as pq
 import torch
 from safetensors.torch import save
 
 from src.core.files import atomic_write, read_json, write_json
 from src.core.fingerprints import fingerprint
-from src.core.schema import SPLITS, text_digest
 from src.core.seeds import seed_for
 from src.formats.sources import is_data_file, open_text, readable
 from src.learning.checkpoints import CHECKPOINTS, resumable
+from src.learning.curves import write_empty_curves
 from src.learning.language_model import LanguageModel, LanguageModelTask
 from src.learning.live_logger import LiveLogger
 from src.learning.model import initialize_embedding
 from src.learning.training import be_deterministic, choose_device, fit
-from src.tables.readers import read_table
-from src.tables.review_parquet import read_parts
 from src.text.cleaning import Cleaners
-from src.text.encoded import EncodedReviews, load_encoded
+from src.text.encoded import concatenate, load_encoded
 from src.text.stop_words import find_stop_words
-from src.text.unlabelled import concatenate, encode_unlabelled
 from src.text.vocabulary import FIRST_WORD, PADDING, read_vocabulary, word_ids
 from src.text.word_vectors import average_vectors, coverage
 
-PREPARED = Path("data/prepare")
-LANGUAGE = PREPARED / "language.json"
+LANGUAGE = Path("data/prepare/language.json")
+TRANSFER = Path("data/teach/transfer.parquet")
 ENCODED = Path("data/encode")
 OUTPUT = Path("models/pretrain")
 METRICS = Path("metrics/pretrain.json")
@@ -46,8 +43,8 @@ def main() -> None:
     settings = params.pretrain
     seed = seed_for(params.base.seed, "pretrain")
     ids = word_ids(read_vocabulary(ENCODED / "vocabulary.txt"))
-    train_split, valid_split = load_encoded(ENCODED / "train"), load_encoded(ENCODED / "valid")
-    extra, counts = read_extra(params, ids)
+    train_split, valid_split, transfer = (load_encoded(ENCODED / name) for name in ("train", "valid", "transfer"))
+    variation = pq.read_table(TRANSFER, columns=["variation"]).column("variation").to_numpy()
     vectors = read_vectors(params, ids)
     covered = coverage(vectors, train_split.ids, len(ids))
     if vectors:
@@ -58,11 +55,13 @@ def main() -> None:
     network = LanguageModel(settings, FIRST_WORD + len(ids), params.model.embedding_dim)
     initialize_embedding(network.embedding, vectors)
     network.to(choose_device(params.train.device))
-    task = LanguageModelTask(network, concatenate(train_split, extra), valid_split)
-    inputs = [PREPARED, ENCODED, Path(settings.extra_path), Path(settings.vectors_path)]
+    task = LanguageModelTask(network, concatenate(train_split, transfer), valid_split)
+    # The order of words in a variation is not that of a language.
+    whole = np.concatenate([np.ones(len(train_split.labels), bool), ~variation])
+    task.rows = task.rows[whole[task.rows]]
+    inputs = [LANGUAGE, TRANSFER, ENCODED, Path(settings.vectors_path)]
     hardware = [params.train.device, params.train.threads, params.train.portable]
-    reading = [params.data.model_dump(), params.clean.model_dump(), params.encode.max_length]
-    values = [seed, params.model.embedding_dim, settings.model_dump(), hardware, reading]
+    values = [seed, params.model.embedding_dim, settings.model_dump(), hardware, params.clean.model_dump()]
     checkpoints = CHECKPOINTS / fingerprint(inputs, values)
     with resumable(checkpoints, settings.resume) as checkpoint:
         with LiveLogger(CURVES, METRICS) as curves:
@@ -71,37 +70,11 @@ def main() -> None:
         embedding[PADDING] = 0  # the softmax uses the embedding too, and so has trained this row
         weights = {"embedding.weight": embedding} if best or vectors else {}
         if not best:
-            write_empty_curves()
+            write_empty_curves(CURVES)
         with atomic_write(OUTPUT) as temporary:
             temporary.mkdir()
             (temporary / "model.safetensors").write_bytes(save(weights))
-        write_json(METRICS, {"pretrain": (best.summary() if best else {}) | {"extra": counts, "vectors": covered}})
-
-
-def write_empty_curves() -> None:
-    """Write curves without an epoch: `dvc plots` expects the files, and Git does not track an empty folder."""
-    for part in ("train", "valid"):
-        folder = CURVES / "metrics" / part
-        folder.mkdir(parents=True, exist_ok=True)
-        (folder / "loss.tsv").write_text("step\tloss\n", encoding="utf-8")
-
-
-def read_extra(params: Params, ids: dict[str, int]) -> tuple[EncodedReviews, Counter[str]]:
-    """Read the extra reviews, if there are any; their text column is that of the table, and ratings are ignored."""
-    paths = files_at(Path(params.pretrain.extra_path))
-    if not paths:
-        return encode_unlabelled([], set(), str, ids, params.encode.max_length)
-    known: set[bytes] = set()
-    for split in SPLITS:
-        for part in read_parts(PREPARED / f"{split}.parquet"):
-            known.update(map(text_digest, part.column("text").to_pylist()))
-    # The reader needs a rating column, but nothing reads its values: name the text column twice.
-    data = params.data.model_copy(update={"rating_column": params.data.text_columns[0], "split_column": None})
-    rows = (row for path in paths for row in read_table(path, data).rows)
-    clean = Cleaners(params.clean, find_stop_words).for_table(read_json(LANGUAGE))
-    extra, counts = encode_unlabelled(rows, known, clean, ids, params.encode.max_length, data.missing)
-    print(f"pretrain: more reviews from {params.pretrain.extra_path}: {dict(counts)}")
-    return extra, counts
+        write_json(METRICS, {"pretrain": (best.summary() if best else {}) | {"vectors": covered}})
 
 
 def read_vectors(params: Params, ids: dict[str, int]) -> dict[int, np.ndarray]:
@@ -127,7 +100,7 @@ def files_at(path: Path) -> list[Path]:
         UserError: the path does not exist.
     """
     if not path.exists():
-        raise UserError(f"{path}: no such file or folder; correct pretrain.extra_path or pretrain.vectors_path")
+        raise UserError(f"{path}: no such file or folder; correct pretrain.vectors_path")
     return [path] if path.is_file() else sorted(file for file in path.iterdir() if is_data_file(file.name))
 
 

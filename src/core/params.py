@@ -58,6 +58,7 @@ class Base(Section):
 
 class Data(Section):
     path: Annotated[str, Field(min_length=1)]
+    extra_path: Annotated[str, Field(min_length=1)]
     text_column: Column | Annotated[list[Column], Field(min_length=1)]
     rating_column: Column
     rating_scale: Annotated[list[float], Field(min_length=2, max_length=2)] | None
@@ -118,6 +119,7 @@ class Clean(Section):
 
 class Encode(Section):
     min_count: Count
+    extra_min_count: Count
     vocabulary_size: Count
     max_length: Count
 
@@ -161,8 +163,26 @@ class Pretrain(TrainingLoop):
     dropout: Share
     word_dropout: Share
     softmax_words: Count
-    extra_path: Annotated[str, Field(min_length=1)]
     vectors_path: Annotated[str, Field(min_length=1)]
+
+
+class Teach(TrainingLoop):
+    model: Annotated[str, Field(min_length=1)] | None
+    epochs: Count
+    max_length: Annotated[int, Field(ge=8)]
+    variations: Annotated[int, Field(ge=0)]
+    drop_share: Annotated[float, Field(ge=0, le=1)]
+    ngram_share: Annotated[float, Field(ge=0, le=1)]
+    dropped_words: Share
+    ngram_words: Count
+    weight: Annotated[float, Field(ge=0, le=1)]
+    label_share: Annotated[float, Field(gt=0, lt=1)]
+
+    @model_validator(mode="after")
+    def _check_shares(self) -> "Teach":
+        if self.drop_share + self.ngram_share > 1:
+            raise ValueError("drop_share + ngram_share must be at most 1; the rest of the variations are joined texts")
+        return self
 
 
 class Train(TrainingLoop):
@@ -199,6 +219,7 @@ class Params(Section):
     engine: Engine
     synthesize: Synthesize
     prepare: Prepare
+    teach: Teach
     clean: Clean
     encode: Encode
     resample: Resample

@@ -9,6 +9,8 @@ from typing import Any
 
 STARS = (1, 2, 3, 4, 5)
 SPLITS = ("train", "valid", "test")
+EXTRA = "extra"
+"""Reviews without stars, beside the splits."""
 PROBABILITIES = tuple(f"p{star}" for star in STARS)
 """Columns with the predicted P(stars | text)."""
 TRUE_PROBABILITIES = tuple(f"true_{name}" for name in PROBABILITIES)

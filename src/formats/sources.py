@@ -44,12 +44,12 @@ class Source(NamedTuple):
     folder: bool
 
 
-def find_files(location: str, option: str) -> Source:
+def find_files(location: str, option: str, may_be_empty: bool = False) -> Source:
     """Find the files at a path or URL: one file, or the data files of a folder in the order of their names.
 
     Raises:
-        UserError: there is no such file or folder, or the folder has no files or has subfolders; the message names
-            `option`, the setting that holds the location.
+        UserError: there is no such file or folder, or the folder has subfolders, or no files and not `may_be_empty`;
+            the message names `option`, the setting that holds the location.
     """
     if location.startswith(WEB):
         return Source([location], folder=False)
@@ -59,7 +59,7 @@ def find_files(location: str, option: str) -> Source:
         if kind != "file":
             problem = "a folder inside a folder is not read" if kind == "directory" else "no such file"
             raise UserError(f"{name}: {problem}; check {option}")
-    if not kinds:
+    if not kinds and not may_be_empty:
         raise UserError(f"{location}: no files in this folder; check {option}")
     return Source(sorted(kinds, key=file_name), folder)
 

@@ -11,7 +11,7 @@ from src.core.schema import SPLITS, STARS
 from src.tables.ratings import describe_scale
 from src.tables.readers import Table
 from src.tables.row_parser import BAD_RATING, NO_TEXT
-from src.tables.splitting import DUPLICATE_REASON, RejectedRow
+from src.tables.splitting import DUPLICATE_REASON, GROUPS, RejectedRow
 
 NOT_REJECTED = (DUPLICATE_REASON, NO_TEXT)
 """Reasons of rows that do not count as rejected."""
@@ -45,7 +45,7 @@ class DataSummary:
         """Count used rows: their stars, the index of their split, their words, their status (resolve_duplicates)."""
         for counts, values in ((self.stars, stars), (self.lengths, words)):
             counts.update(dict(zip(*(each.tolist() for each in np.unique(values, return_counts=True)), strict=True)))
-        self.splits.update(dict(zip(SPLITS, np.bincount(splits, minlength=len(SPLITS)).tolist(), strict=True)))
+        self.splits.update(dict(zip(GROUPS, np.bincount(splits, minlength=len(GROUPS)).tolist(), strict=True)))
         # The second rating of a text adds the first review, too.
         self.label_conflicts += int((duplicate_texts > 0).sum() + (duplicate_texts == 1).sum())
 
@@ -151,6 +151,11 @@ class DataSummary:
             "repaired": dict(self.repaired),
             "multiline": {"rows": self.multiline["rows"], "longest": self.longest},
         }
+
+    def extra_summary(self) -> dict[str, Any]:
+        """Return how many extra reviews were read and used, and why the others were not."""
+        used, not_used = self.stars.total(), self.reasons.total()
+        return {"read": used + not_used, "used": used, "rejected": not_used, "reasons": dict(self.reasons)}
 
 
 def _shown(cell: str | None) -> str:

@@ -51,6 +51,11 @@ class Table:
         self.encoding, self.separator = encoding, separator
 
 
+def without_ratings(data: Data) -> Data:
+    """Return the settings by which only the texts of a table are read; the reader needs some rating column."""
+    return data.model_copy(update={"rating_column": data.text_columns[0], "split_column": None, "slice_columns": []})
+
+
 def file_format(data: Data) -> FileFormat:
     """Return how the files of the table are written, as params.yaml says it."""
     return FileFormat(data.format, data.encoding, data.separator, data.quoting, data.header)

@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from src.core.progress import progress_bar
-from src.core.schema import TRUE_PROBABILITIES
+from src.core.schema import PROBABILITIES, TRUE_PROBABILITIES
 
 BATCH_ROWS = 50_000
 """Reviews held in memory at a time."""
@@ -26,12 +26,23 @@ SCHEMA = pa.schema(
 )
 
 
+TRANSFER_SCHEMA = pa.schema(
+    [
+        ("text", pa.string()),
+        ("language", pa.string()),
+        ("variation", pa.bool_()),
+        *((name, pa.float32()) for name in PROBABILITIES),
+    ]
+)
+"""The transfer set: reviews without stars, and whether they are variations of train reviews; the teacher's P(stars)."""
+
+
 class ReviewWriter:
     """Writes reviews in batches of BATCH_ROWS, however they come; use it in a with statement."""
 
-    def __init__(self, path: Path) -> None:
-        self._writer = pq.ParquetWriter(path, SCHEMA, compression="zstd")
-        self._waiting = SCHEMA.empty_table()
+    def __init__(self, path: Path, schema: pa.Schema = SCHEMA) -> None:
+        self._writer = pq.ParquetWriter(path, schema, compression="zstd")
+        self._waiting = schema.empty_table()
         self._written = False
 
     def __enter__(self) -> "ReviewWriter":
@@ -43,7 +54,7 @@ class ReviewWriter:
         self._writer.close()
 
     def add(self, reviews: pa.Table) -> None:
-        """Add reviews with the columns of SCHEMA."""
+        """Add reviews with the columns of the schema."""
         self._waiting = pa.concat_tables([self._waiting, reviews])
         while len(self._waiting) >= BATCH_ROWS:
             self._write(BATCH_ROWS)
@@ -73,10 +84,11 @@ def read_parts(path: Path) -> Iterator[pa.RecordBatch]:
 
 
 def map_texts(source: Path, target: Path, change: Callable[[str, str | None], str]) -> None:
-    """Copy a file of reviews and apply `change` to every text and its language."""
-    column = SCHEMA.get_field_index("text")
-    with pq.ParquetWriter(target, SCHEMA, compression="zstd") as writer:
+    """Copy a file of reviews, with all its columns, and apply `change` to every text and its language."""
+    schema = pq.read_schema(source).remove_metadata()
+    column = schema.get_field_index("text")
+    with pq.ParquetWriter(target, schema, compression="zstd") as writer:
         for batch in read_parts(source):
             pairs = zip(*(batch.column(name).to_pylist() for name in ("text", "language")), strict=True)
             texts = pa.array([change(text, language) for text, language in pairs], pa.string())
-            writer.write_batch(batch.set_column(column, SCHEMA.field(column), texts))
+            writer.write_batch(batch.set_column(column, schema.field(column), texts))

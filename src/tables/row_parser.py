@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 
 from src.core.params import Data
-from src.core.schema import SPLITS, TRUE_PROBABILITIES, read_review, read_text, text_problem
+from src.core.schema import EXTRA, SPLITS, STARS, TRUE_PROBABILITIES, read_review, read_text, text_problem
 from src.tables import review_parquet
 from src.tables.ratings import Read, rating_reader
 from src.tables.readers import Row
@@ -47,6 +47,9 @@ class ParsedRow(NamedTuple):
     true_probabilities: tuple[float | None, ...] = UNKNOWN_PROBABILITIES
 
 
+Parse = Callable[[Row], ParsedRow]
+
+
 class RowParser(NamedTuple):
     """How the cells of a row are read: whether there is a split column, ratings, and words that mean no text."""
 
@@ -79,10 +82,18 @@ class RowParser(NamedTuple):
         return rating is not None and rating == rating and str(rating).strip() not in ("", *self.missing)
 
 
-def parser_for(data: Data) -> RowParser:
+def row_parser(data: Data) -> Parse:
     """Return what reads the cells of a row by the settings of the table."""
     scale = (data.rating_scale[0], data.rating_scale[1]) if data.rating_scale else None
-    return RowParser(data.split_column is not None, rating_reader(scale, data.rating_map), frozenset(data.missing))
+    return RowParser(
+        data.split_column is not None, rating_reader(scale, data.rating_map), frozenset(data.missing)
+    ).parse
+
+
+def extra_row_parser(data: Data) -> Parse:
+    """Return what reads the text of an extra review, and neither its rating nor its split."""
+    parser = RowParser(has_split=False, read_rating=lambda cell: STARS[0], missing=frozenset(data.missing))
+    return lambda row: parser.parse(row)._replace(stars=None, rating=None, split=EXTRA)
 
 
 def slice_text(value: Any) -> str | None:

@@ -8,16 +8,17 @@ from typing import NamedTuple
 import numpy as np
 import pyarrow as pa
 
-from src.core.schema import SPLITS, STARS, letters_and_digits, normalised_text
+from src.core.schema import EXTRA, SPLITS, STARS, letters_and_digits, normalised_text
 from src.tables.row_parser import ParsedRow
 
+GROUPS = (*SPLITS, EXTRA)
 DUPLICATE_REASON = "duplicate of an earlier row"
 
 USABLE = np.dtype([("text", "u8", 2), ("key", "u8"), ("row", "i8"), ("rating", "i1"), ("split", "i1")])
 """A usable row: the digest of its text, that of its letters and digits (which selects the split), its index in its
-file, its rating, and the index of its split in SPLITS."""
+file, its rating, and the index of its split in GROUPS."""
 DUPLICATE, OTHER_SPLIT, UNUSABLE = -1, -2, -5
-"""Row statuses below 0. OTHER_SPLIT - i is the status of a row whose text is already in the split SPLITS[i]."""
+"""Row statuses below 0. OTHER_SPLIT - i is the status of a row whose text is already in GROUPS[i]."""
 
 
 class RejectedRow(NamedTuple):
@@ -41,7 +42,8 @@ class UsableRows:
     """Collects the usable rows of a file, and assigns those without a split to one.
 
     The key depends only on the salt and on the letters and digits of a text: texts that differ by marks, case or emoji
-    share a split, and new reviews never move old ones.
+    share a split, and new reviews never move old ones. Extra reviews all have the same rating, so that equal texts are
+    duplicates.
     """
 
     def __init__(self, valid_share: float, test_share: float, split_salt: str) -> None:
@@ -53,15 +55,15 @@ class UsableRows:
 
     def add(self, row: ParsedRow) -> None:
         """Count the next row of the file, and keep it if it is usable."""
-        if row.problem is None and row.text and row.stars:
+        if row.problem is None and row.text and (row.stars or row.split == EXTRA):
             normalised = normalised_text(row.text)
             self._texts += blake2b(normalised.encode(), digest_size=16).digest()
             letters = letters_and_digits(normalised).encode()
             key = int.from_bytes(blake2b(letters, key=self._secret, digest_size=8).digest(), "big")
             self._keys.append(key)
             self._indices.append(self.rows)
-            self._ratings.append(row.stars)
-            self._splits.append(SPLITS.index(row.split or split_of(key, *self._shares)))
+            self._ratings.append(row.stars or STARS[0])
+            self._splits.append(GROUPS.index(row.split or split_of(key, *self._shares)))
         self.rows += 1
 
     def array(self) -> np.ndarray:
@@ -75,6 +77,8 @@ class UsableRows:
 
 def cut_valid(usable: np.ndarray, share: float) -> np.ndarray:
     """Return the rows with this share of the train split, selected by the key, moved to the valid split."""
+    if not share:
+        return usable
     moved = (usable["split"] == SPLITS.index("train")) & (usable["key"] < np.uint64(share * 2**64))
     usable = usable.copy()
     usable["split"][moved] = SPLITS.index("valid")
@@ -132,8 +136,8 @@ def _splits_of_keys(usable: np.ndarray) -> np.ndarray:
 
 
 def count_leakage(used: np.ndarray) -> int:
-    """Count the keys that occur in more than one split; anything above 0 is a bug."""
-    keys = [np.unique(used["key"][used["split"] == split]) for split in range(len(SPLITS))]
+    """Count the keys that occur in more than one split, or in one and an extra review; anything above 0 is a bug."""
+    keys = [np.unique(used["key"][used["split"] == group]) for group in range(len(GROUPS))]
     all_keys = np.concatenate(keys)
     return len(all_keys) - len(np.unique(all_keys))
 
@@ -142,7 +146,7 @@ def describe_status(row_status: int) -> str:
     """Return why a usable row with a status below 0 is not used."""
     if row_status == DUPLICATE:
         return DUPLICATE_REASON
-    return f"text is already in the {SPLITS[OTHER_SPLIT - row_status]} split"
+    return f"text is already in the {GROUPS[OTHER_SPLIT - row_status]} split"
 
 
 def rejected_rows(batch: pa.RecordBatch, numbers: np.ndarray, row_statuses: np.ndarray) -> Iterator[RejectedRow]:

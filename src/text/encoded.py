@@ -83,6 +83,17 @@ def load_encoded(folder: Path) -> EncodedReviews:
     )
 
 
+def concatenate(first: EncodedReviews, second: EncodedReviews) -> EncodedReviews:
+    """Join two sets of reviews; if the second is empty, return the first itself, which may be memory-mapped."""
+    if not len(second.labels):
+        return first
+    return EncodedReviews(
+        np.concatenate([first.ids, second.ids]),
+        np.concatenate([first.offsets, first.offsets[-1] + second.offsets[1:]]),
+        np.concatenate([first.labels, second.labels]),
+    )
+
+
 def pad(reviews: EncodedReviews, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Pad some reviews on the right to the length of the longest of them.
 

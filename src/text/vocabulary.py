@@ -4,6 +4,8 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from src.core.params import Encode
+
 PADDING = 0
 UNKNOWN = 1
 FIRST_WORD = 2
@@ -17,11 +19,14 @@ def count_words(texts: Iterable[str]) -> Counter[str]:
     return counts
 
 
-def choose_vocabulary(counts: Counter[str], min_count: int, max_words: int) -> list[str]:
-    """Choose the words that occur at least `min_count` times, most frequent first, ties in code point order."""
-    frequent = (item for item in counts.items() if item[1] >= min_count)
-    ordered = sorted(frequent, key=lambda item: (-item[1], item[0]))
-    return [word for word, _ in ordered[:max_words]]
+def choose_vocabulary(train: Counter[str], extra: Counter[str], settings: Encode) -> list[str]:
+    """Choose the words that occur often enough in the train split, or in it and the extra reviews together.
+
+    The most frequent come first, ties in code point order; at most `settings.vocabulary_size`.
+    """
+    both = train + extra
+    known = (word for word in both if train[word] >= settings.min_count or both[word] >= settings.extra_min_count)
+    return sorted(known, key=lambda word: (-both[word], word))[: settings.vocabulary_size]
 
 
 def read_vocabulary(path: Path) -> list[str]:

@@ -1,0 +1,123 @@
+"""The teacher: a pre-trained transformer that learns to predict ratings and then rates texts for a smaller model.
+
+Source: Hinton, Vinyals and Dean, Distilling the Knowledge in a Neural Network, 2015, https://arxiv.org/abs/1503.02531.
+"""
+
+import os
+from collections.abc import Sequence
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import psutil
+import torch
+from torch import Tensor, nn
+
+from src.core.errors import UserError, excerpt
+from src.core.params import Teach
+from src.text.encoded import EncodedReviews
+
+os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")  # of no use for short texts, and it warns after a fork
+CONFIG, WEIGHTS = "config.json", "*.safetensors"
+PICKLES = (".bin", ".pt", ".pth", ".pkl", ".ckpt", ".h5", ".msgpack")
+MEMORY_FACTOR = 6
+"""Memory that training takes, relative to the weights: weights, gradients, two moments, best weights, a checkpoint."""
+MOST_UNKNOWN = 0.3
+"""The largest share of word pieces that the tokenizer may not know."""
+
+
+class Teacher(nn.Module):
+    """A transformer with an output layer for the ratings; it is called as a ReviewModel is."""
+
+    def __init__(self, transformer: Any, tokenizer: Any, settings: Teach) -> None:
+        super().__init__()
+        self.transformer, self.tokenizer = transformer, tokenizer
+        self.max_length = min(settings.max_length, transformer.config.max_position_embeddings)
+        self.precision = settings.precision
+
+    def forward(self, ids: Tensor, lengths: Tensor) -> Tensor:
+        """Compute logits [batch, classes] from ids int64 [batch, pieces], padded on the right, and lengths int64."""
+        real = torch.arange(ids.shape[1], device=ids.device) < lengths[:, None]
+        ids = ids.masked_fill(~real, self.tokenizer.pad_token_id)
+        with torch.autocast(ids.device.type, torch.bfloat16, enabled=self.precision == "bfloat16"):
+            logits: Tensor = self.transformer(input_ids=ids, attention_mask=real.long()).logits
+        return logits.float()
+
+    def encode(self, texts: Sequence[str]) -> EncodedReviews:
+        """Split texts into word pieces; the labels are all 0."""
+        pieces = self.tokenizer(list(texts), truncation=True, max_length=self.max_length)["input_ids"] if texts else []
+        lengths = [len(each) for each in pieces]
+        ids = np.fromiter((piece for each in pieces for piece in each), np.int32, sum(lengths))
+        return EncodedReviews(ids, np.cumsum([0, *lengths]), np.zeros(len(lengths), np.int64))
+
+    def unknown_share(self, reviews: EncodedReviews) -> float:
+        """Return the share of word pieces that the tokenizer does not know."""
+        return float((reviews.ids == self.tokenizer.unk_token_id).mean())
+
+
+def load_teacher(settings: Teach, location: Path | str, classes: int) -> Teacher:
+    """Load a pre-trained transformer with a new output layer, whose weights are random.
+
+    location: what find_model returned.
+
+    Raises:
+        UserError: transformers is not installed, or the model is of another kind or damaged.
+    """
+    try:
+        from transformers import AutoModelForSequenceClassification, AutoTokenizer
+        from transformers.utils import logging
+    except ImportError:
+        problem = "transformers is missing; pip install -r requirements-teach.txt, or leave teach.model empty"
+        raise UserError(f"teach.model: {settings.model}: {problem}") from None
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(location, trust_remote_code=False)
+        transformer = AutoModelForSequenceClassification.from_pretrained(
+            location, num_labels=classes, use_safetensors=True, dtype=torch.float32, trust_remote_code=False
+        )
+        teacher = Teacher(transformer, tokenizer, settings)
+        teacher(*(torch.ones(shape, dtype=torch.int64) for shape in ((1, 1), (1,))))
+    except Exception as error:  # each kind of model and of damage raises its own
+        problem = f"cannot be loaded as a classifier of texts ({excerpt(' '.join(str(error).split()))})"
+        advice = "choose an encoder such as BERT, with its tokenizer"
+        raise UserError(f"teach.model: {settings.model}: {problem}; {advice}") from None
+    return teacher
+
+
+def find_model(name: str) -> Path | str:
+    """Return the folder of a model: `name` itself or the one in the installed package; a hub name is returned as it is.
+
+    Raises:
+        UserError: there is no such folder or package, or the folder holds no model that can be loaded safely.
+    """
+    folder = Path(name).expanduser()
+    if not folder.is_dir() and folder.parts == (name,):
+        spec = find_spec(name.replace("-", "_")) if name.replace("-", "_").isidentifier() else None
+        places = spec.submodule_search_locations if spec else None
+        found = [file.parent for place in places or () for file in sorted(Path(place).rglob(CONFIG))]
+        folder = next((each for each in found if any(each.glob(WEIGHTS))), folder)
+    if not folder.is_dir():
+        if len(folder.parts) == 2 and not folder.is_absolute() and not folder.exists() and name[0] not in ".~":
+            return name
+        problem = "no such folder, and no installed package that holds a model"
+        raise UserError(f"teach.model: {name}: {problem}; correct the name, or pip install the package")
+    check_folder(folder, name)
+    return folder
+
+
+def check_folder(folder: Path, name: str) -> None:
+    """Refuse a folder without a configuration or safetensors, or with more weights than the memory can train."""
+    files = {file.name: file for file in folder.iterdir()}
+    if CONFIG not in files:
+        raise UserError(f"teach.model: {name}: no {CONFIG} in this folder; it must be in the layout of Hugging Face")
+    weights = list(folder.glob(WEIGHTS))
+    if not weights:
+        pickles = [file for file in sorted(files) if Path(file).suffix in PICKLES]
+        found = f"; {pickles[0]} may run code when it is loaded and is never read" if pickles else ""
+        raise UserError(f"teach.model: {name}: no model.safetensors in this folder{found}; convert it to safetensors")
+    size, memory = sum(file.stat().st_size for file in weights), psutil.virtual_memory().total
+    if size * MEMORY_FACTOR > memory:
+        problem = f"{size / 1e9:.1f} GB of weights need {size * MEMORY_FACTOR / 1e9:.0f} GB of memory to be trained"
+        raise UserError(f"teach.model: {name}: {problem}, this machine has {memory / 1e9:.0f}; choose a smaller model")
