@@ -6,16 +6,19 @@ import unicodedata
 
 MOST_UNESCAPED = 3
 """How often entities are unescaped: an export may escape a text that is already escaped (&amp;lt;3)."""
+ENTITY = re.compile(r"&(?:#[0-9]{1,7}|#[xX][0-9a-fA-F]{1,6}|[a-zA-Z][a-zA-Z0-9]{1,31});")
 LITERAL_BREAKS = re.compile(r"(?<!\\)\\++[nrt]")
 """Line ends and tabs that an export wrote as a backslash and a letter."""
 TABLE = str.maketrans(
     # NFKC turns an acute accent between two letters into a space and a mark, so apostrophes come first.
-    dict.fromkeys("\u2018\u2019\u201b\u02bc\u00b4\u2032\uff07", "'")
-    | {"\u0149": "'n", "\u061f": "?", "\u200b": " "}
+    dict.fromkeys("\u2018\u2019\u201b\u02bc\u00b4\u2032\uff07\u05f3", "'")
+    | {"\u0149": "'n", "\u05f4": '"', "\u061f": "?", "\u200b": " "}
     # Soft hyphen, marks of the writing direction, word joiner, byte order mark, variation selectors, skin tones.
     | dict.fromkeys(
         map(chr, [0xAD, 0x61C, *range(0x200E, 0x2010), *range(0x202A, 0x202F), *range(0x2060, 0x206A), 0xFEFF]),
     )
+    # Fillers of the Hangul alphabet, which are invisible, and marks that Armenian sets on a vowel inside a word.
+    | dict.fromkeys("\u115f\u1160\u3164\uffa0\u055b\u055c\u055e")
     | dict.fromkeys(map(chr, [*range(0xFE00, 0xFE10), *range(0x1F3FB, 0x1F400), *range(0xE0100, 0xE01F0)]))
 )
 ELEMENTS = """
@@ -38,10 +41,13 @@ MARKUP = re.compile(
 
 
 def unescape(text: str, entities: bool) -> str:
-    """Replace line ends that an export wrote as a backslash and a letter and, if `entities`, HTML entities."""
+    """Replace line ends that an export wrote as a backslash and a letter and, if `entities`, HTML entities.
+
+    Browsers also accept some entities without a semicolon; in reviews, `slow&not working` is no entity.
+    """
     if entities:
         for _ in range(MOST_UNESCAPED):
-            if (unescaped := html.unescape(text)) == text:
+            if (unescaped := ENTITY.sub(lambda entity: html.unescape(entity[0]), text)) == text:
                 break
             text = unescaped
     return LITERAL_BREAKS.sub(" ", text)

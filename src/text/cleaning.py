@@ -5,13 +5,15 @@ import sys
 from collections.abc import Callable
 from functools import lru_cache
 
+import regex
+
 from src.core.params import Clean, Language, TableLanguage
 from src.text.characters import MARKUP, fold, unescape
 from src.text.languages import cleaned_as, detect
 from src.text.words import StopWords, make_splitter
 
-ELONGATION = re.compile(r"([^\W\d])\1{2,}")
-SIGNS = "'.,/\u00b7\u05f4\u2027\""
+ELONGATION = regex.compile(r"([\p{L}\p{M}])\1{2,}")
+SIGNS = "'.,/\u00b7\u066b\u066c\u2027\""
 """Signs inside a word that a stemmer can leave at its end."""
 RUSSIAN = re.compile("[\u0430-\u044f\u0451]+")
 TATWEEL = "\u0640"
@@ -167,6 +169,8 @@ def _stemmer(language: Language, name: str) -> Callable[[str], str]:
     if name == "porter" and language == "english":
         porter = PorterStemmer()
         return lambda word: porter.stem(word, to_lowercase=False)
+    if language == "arabic":  # this stemmer keeps what it found in one word for the next
+        return lambda word: str(SnowballStemmer("arabic").stem(word))
     stem: Callable[[str], str] = SnowballStemmer(language).stem
     if language != "russian":
         return stem

@@ -8,13 +8,20 @@ import regex
 
 from src.core.params import Clean
 
-PICTURE = r"[\u2190-\u21ff\u2300-\u27bf\u2b00-\u2bff\U0001f000-\U0001f3fa\U0001f400-\U0001faff]"
+PICTURE = (
+    r"[[\p{Emoji}\u2605\u2606\u2610-\u2612\u2639-\u263b\u2660-\u266f\u2713-\u2718\u2764-\u2767\U0001f000-\U0001faff]"
+    r"--[\p{ASCII}\u00a9\u00ae\u2122\u2139\u2190-\u21ff\U0001f1e6-\U0001f1ff\U0001f3fb-\U0001f3ff]]"
+)
+"""Emoji, stars, hearts, faces and ticks, but not arrows, bullets and the lines of boxes."""
 EMOJI = (
     r"[0-9#*]\u20e3"  # a keycap
     r"|[\U0001f1e6-\U0001f1ff]{2}"  # a flag
     rf"|{PICTURE}[\U000e0020-\U000e007f]*+(?:\u200d{PICTURE})*+"  # with tags: the flag of a region; joined: a family
 )
-NO_SPACES = r"[\p{Han}\p{Hiragana}\p{Katakana}\u30fc\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}&&[\p{L}\p{Nl}]]"
+NO_SPACES = (
+    r"[[\p{Han}\p{Hiragana}\p{Katakana}\u3006\u3031-\u3035\u303c\u30fc\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}]"
+    r"&&[\p{L}\p{Nl}]]"
+)
 """Letters of scripts that put no space between words."""
 CHARACTER = rf"{NO_SPACES}(?:[\p{{M}}\u200c\u200d]|(?<=[\u1039\u17d2]){NO_SPACES})*+"
 """A letter with its marks, and in Khmer and Burmese with the letters that are stacked below it."""
@@ -22,16 +29,16 @@ FIRST = rf"[[\p{{L}}\p{{N}}]--{NO_SPACES}]"
 NEXT = rf"[[\p{{L}}\p{{N}}\p{{M}}\u200d]--{NO_SPACES}]"
 RUN = rf"{FIRST}{NEXT}*+(?:\u200c++{NEXT}++)*+"
 INSIDE = (
-    r"(?<=\p{Nd})[.,/](?=\p{Nd})"
-    r"|(?<=[\p{L}\p{M}])[\u00b7\u05f4\u2027](?=\p{L})"
-    r"|(?<=\p{Hebrew})\"(?=\p{Hebrew})"
+    r"(?<=\p{Nd})[.,/\u066b\u066c](?=\p{Nd})"
+    r"|(?<=[\p{L}\p{M}])[\u00b7\u2027](?=\p{L})"
+    r"|(?<=\p{Hebrew})[\"'](?=\p{Hebrew})"
 )
 """Signs inside a word: 4.5, 10/10, col·lega."""
-START, END = rf"(?<!{FIRST})", rf"(?!{NEXT})"
+START, END = rf"(?<!{FIRST}[\p{{M}}\u200c\u200d]*)", rf"(?!{NEXT})"
 
 MOODS = {
     "🙂": rf"[:=]'?-?[)\]]+|(?<![(\[])[(\[]+-?[:=]{END}|\^_*\^",
-    "😃": rf"[:=]-?d+{END}|{START}xd+{END}",
+    "😃": rf"[:=]'?-?d+{END}|{START}xd+{END}",
     "😢": rf"[:=]'-?[(\[]+|(?<!\S)\)+-?'[:=]|{START}t_+t{END}",
     "😠": r">[:=]-?[(\[]+",
     "🙁": rf"[:=]-?[(\[]+{END}|(?<!\S)\)+-?[:=]{END}",
@@ -40,15 +47,18 @@ MOODS = {
     "😕": rf"[:=]-?[/\\](?!{NEXT}|[/\\])",
     "😐": rf"[:=]-?\|{END}|-_+-",
     "😮": rf"[:=]-?o+{END}",
-    "😘": rf"[:=]-?\*(?!{NEXT}|\*)",
+    "😘": rf"[:=]-?\*++(?!{NEXT})",
     "💔": r"</3+(?![.,]?\d)",
     "❤": r"<3+(?![.,]?\d)",
-    "⭐": rf"(?<=\d)\*+{END}",
+    "⭐": rf"(?<=\d)\*++{END}",
 }
 """Emoticons, in lower case, by the emoji of their mood; `5*` means five stars."""
 EMOTICON = regex.compile("|".join(f"({pattern})" for pattern in MOODS.values()), regex.V1)
 EMOTICON_SIGNS = frozenset("=:;^<_*x")
 """At least one of these characters is in every emoticon."""
+BRACKETS = {"))": "🙂", "((": "🙁"}
+"""Moods of two or more brackets alone or after a Cyrillic word, as Russian writes them."""
+CYRILLIC = regex.compile(r"\p{Cyrillic}")
 ELONGATED_CHARACTERS = regex.compile(rf"({CHARACTER})\1{{2,}}", regex.V1)
 
 
@@ -82,6 +92,10 @@ def make_splitter(settings: Clean, apostrophes: bool) -> Callable[[str], list[st
     def split(piece: str) -> list[str]:
         if piece.isascii() and piece.isalnum() and piece[:2] != "xd":
             return [piece]
+        if piece[-2:] in BRACKETS:
+            word = piece.rstrip(piece[-1])
+            if not word or (CYRILLIC.search(word) and "(" not in word):
+                piece = f"{word} {BRACKETS[piece[-2:]]}"
         if not EMOTICON_SIGNS.isdisjoint(piece):
             piece = EMOTICON.sub(mood, piece)
         if piece.isascii():

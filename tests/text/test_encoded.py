@@ -7,7 +7,16 @@ import tensorflow as tf
 from hypothesis import given
 from hypothesis import strategies as st
 
-from src.text.encoded import EncodedReviews, batches_by_length, load_encoded, pad, save_encoded, shuffled_batches
+from src.core.params import Encode
+from src.text.encoded import (
+    EncodedReviews,
+    batches_by_length,
+    concatenate,
+    load_encoded,
+    pad,
+    save_encoded,
+    shuffled_batches,
+)
 from src.text.tokenizer import Tokenizer, save_tokenizer
 from src.text.vocabulary import FIRST_WORD, UNKNOWN, choose_vocabulary, count_words, read_vocabulary, word_ids
 
@@ -19,8 +28,18 @@ REVIEWS = EncodedReviews(np.arange(2, 12, dtype=np.int32), np.array([0, 3, 4, 10
 def test_vocabulary_is_ordered_by_count_then_word():
     counts = count_words(["b a b", "c a", "d"])
     assert counts == Counter(a=2, b=2, c=1, d=1)
-    assert choose_vocabulary(counts, min_count=1, max_words=3) == ["a", "b", "c"]
-    assert choose_vocabulary(counts, min_count=2, max_words=9) == ["a", "b"]
+    assert choose_vocabulary(counts, Counter(), encode_settings(min_count=1, vocabulary_size=3)) == ["a", "b", "c"]
+    assert choose_vocabulary(counts, Counter(), encode_settings(min_count=2)) == ["a", "b"]
+
+
+def test_extra_reviews_add_words_that_are_frequent_in_both_together():
+    train, extra = count_words(["a a", "b", "c"]), count_words(["b b c", "d d d", "c d"])
+    assert choose_vocabulary(train, extra, encode_settings(min_count=2, extra_min_count=4)) == ["d", "a"]
+    assert choose_vocabulary(train, extra, encode_settings(min_count=2, extra_min_count=3)) == ["d", "b", "c", "a"]
+
+
+def encode_settings(**changes):
+    return Encode(**({"min_count": 2, "extra_min_count": 5, "vocabulary_size": 9, "max_length": 400} | changes))
 
 
 def test_the_vocabulary_file_has_the_words_in_the_order_of_their_ids(tmp_path):
@@ -122,3 +141,14 @@ def test_reviews_of_a_batch_have_similar_lengths():
     batches = list(shuffled_batches(reviews_of_lengths(lengths), np.arange(1000), 20, seed=1))
     padded = sum(len(batch) * lengths[batch].max() for batch in batches)
     assert padded == pytest.approx(lengths.sum(), rel=0.05)
+
+
+def test_concatenated_reviews_keep_their_order():
+    first = EncodedReviews(np.array([2, 3, 2], np.int32), np.array([0, 1, 3]), np.array([4, 0]))
+    second = EncodedReviews(np.array([3, 2, 2, 2, 2], np.int32), np.array([0, 2, 5]), np.array([0, 0]))
+    empty = EncodedReviews(np.zeros(0, np.int32), np.zeros(1, np.int64), np.zeros(0, np.int64))
+    both = concatenate(first, second)
+    assert both.ids.tolist() == [2, 3, 2, 3, 2, 2, 2, 2]
+    assert both.offsets.tolist() == [0, 1, 3, 5, 8]
+    assert len(both.labels) == 4
+    assert concatenate(first, empty) is first
