@@ -29,6 +29,8 @@ ENGLISH_NEGATIONS = {
 """English negations by their form without an apostrophe."""
 REMEMBERED = 100_000
 """Entries of a cache. A full cache is emptied, so memory does not grow with the number of reviews."""
+LONGEST_STEMMED = 100
+"""Longest word, in characters, that is stemmed: a word of thousands of endings would take seconds."""
 LONGEST_REMEMBERED = 50
 """Longest text, in characters, that is cached."""
 
@@ -138,6 +140,8 @@ class _WordCleaner:
     def __call__(self, word: str) -> str:
         if word[:1] in ("", "!", "?"):
             return word[:1]
+        if len(word) > LONGEST_STEMMED:
+            return word
         if self._squeeze and ELONGATION.search(word):
             single, double = ELONGATION.sub(r"\1", word), ELONGATION.sub(r"\1\1", word)
             word = single if single in self._all_listed and double not in self._all_listed else double

@@ -107,3 +107,11 @@ def test_cleaned_texts_are_at_most_20_times_as_long(text):
 def test_half_a_million_signs_take_linear_time(text):
     # A pattern that scans the rest of the text at every sign would take minutes.
     assert CLEANERS["english"](f"{text} crash").endswith("crash")
+
+
+@pytest.mark.parametrize("unit", ["ed", "ing", "ál", "ال", "&#9", "а))", "x\u0301", ":*"])
+def test_a_text_of_one_repeated_unit_is_cleaned_whatever_its_length(unit):
+    for language in ("english", "hungarian", "arabic", "russian"):
+        clean = cleaner(language)
+        once = clean("a" + unit * 5000)
+        assert clean(once) == once
