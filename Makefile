@@ -26,23 +26,27 @@ $(VENV)/cluster: $(VENV)/installed requirements-cluster.txt
 	$(INSTALL) --requirement requirements-cluster.txt
 	touch $@
 
+$(VENV)/teach: $(VENV)/installed requirements-teach.txt
+	$(INSTALL) --requirement requirements-teach.txt
+	touch $@
+
 repro: $(VENV)/installed  ## set up, then run the stages whose inputs, settings or code changed
 	dvc repro
 
 sweep: $(VENV)/installed  ## make sweep GRID=seeds: run a grid of sweeps.yaml, JOBS=2 experiments at a time
 	python -m commands.sweep $(GRID) --jobs $(JOBS)
 
-test: $(VENV)/cluster  ## set up, then check style and types and run all tests; TESTS=tests/text for some of them
+test: $(VENV)/cluster $(VENV)/teach  ## set up, then check style and types and run all tests; TESTS=tests/text for some of them
 	ruff format --check .
 	ruff check .
 	mypy
 	pytest $(TESTS)
 
-test-all: $(VENV)/cluster  ## the tests, with 100 kills instead of 5 (an hour)
+test-all: $(VENV)/cluster $(VENV)/teach  ## the tests, with 100 kills instead of 5 (an hour)
 	REVIEWS_KILLS=100 pytest
 
 pictures: $(VENV)/installed  ## draw the pictures of the README from the results; needs Chromium
 	python -m docs.pictures
 
 clean:  ## remove the virtual environment and the outputs of stages; dvc.lock, metrics and plots stay
-	rm -rf $(VENV) $(addprefix data/,raw prepare clean encode resample baseline evaluate peers) models .checkpoints .dvc/cache .dvc/tmp
+	rm -rf $(VENV) $(addprefix data/,raw prepare teach clean encode resample baseline evaluate peers) models .checkpoints .dvc/cache .dvc/tmp

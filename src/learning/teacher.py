@@ -21,6 +21,7 @@ from src.text.encoded import EncodedReviews
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")  # of no use for short texts, and it warns after a fork
 CONFIG, WEIGHTS = "config.json", "*.safetensors"
 PICKLES = (".bin", ".pt", ".pth", ".pkl", ".ckpt", ".h5", ".msgpack")
+TOKENIZERS = {"tokenizer.json", "vocab.txt", "vocab.json", "spiece.model", "sentencepiece.bpe.model", "tokenizer.model"}
 MEMORY_FACTOR = 6
 """Memory that training takes, relative to the weights: weights, gradients, two moments, best weights, a checkpoint."""
 MOST_UNKNOWN = 0.3
@@ -108,8 +109,8 @@ def find_model(name: str) -> Path | str:
 
 
 def check_folder(folder: Path, name: str) -> None:
-    """Refuse a folder without a configuration or safetensors, or with more weights than the memory can train."""
-    files = {file.name: file for file in folder.iterdir()}
+    """Refuse a folder without a configuration, safetensors or tokenizer, or with more weights than fit in memory."""
+    files = {file.name for file in folder.iterdir()}
     if CONFIG not in files:
         raise UserError(f"teach.model: {name}: no {CONFIG} in this folder; it must be in the layout of Hugging Face")
     weights = list(folder.glob(WEIGHTS))
@@ -117,6 +118,8 @@ def check_folder(folder: Path, name: str) -> None:
         pickles = [file for file in sorted(files) if Path(file).suffix in PICKLES]
         found = f"; {pickles[0]} may run code when it is loaded and is never read" if pickles else ""
         raise UserError(f"teach.model: {name}: no model.safetensors in this folder{found}; convert it to safetensors")
+    if not TOKENIZERS & files:
+        raise UserError(f"teach.model: {name}: no tokenizer in this folder; add its tokenizer.json")
     size, memory = sum(file.stat().st_size for file in weights), psutil.virtual_memory().total
     if size * MEMORY_FACTOR > memory:
         problem = f"{size / 1e9:.1f} GB of weights need {size * MEMORY_FACTOR / 1e9:.0f} GB of memory to be trained"

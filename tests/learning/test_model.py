@@ -4,7 +4,7 @@ import torch
 from torch import nn
 
 from src.core.params import Model
-from src.learning.model import WIDE_SCALE, ReviewModel, reverse
+from src.learning.model import PAIR_FACTOR, WIDE_SCALE, ReviewModel, pair_rows, reverse
 
 CELLS = ("lstm", "gru", "rnn")
 POOLINGS = ("max_mean", "max", "mean", "last")
@@ -12,11 +12,13 @@ POOLINGS = ("max_mean", "max", "mean", "last")
 
 def build(seed=0, **changes):
     settings = {"cell": "lstm", "embedding_dim": 6, "hidden_size": 5, "num_layers": 1, "bidirectional": True}
-    settings |= {"pooling": "max_mean", "dropout": 0.5, "word_dropout": 0.5, "bag_of_words": True}
+    settings |= {"pooling": "max_mean", "dropout": 0.5, "word_dropout": 0.5, "bag_of_words": True, "word_pairs": 11}
     torch.manual_seed(seed)
     model = ReviewModel(Model(**(settings | changes)), words=20, classes=5).eval()
     if model.settings.bag_of_words:
         nn.init.normal_(model.wide.weight[2:])
+    if model.settings.word_pairs:
+        nn.init.normal_(model.pairs.weight[1:], std=0.2)
     return model
 
 
@@ -47,7 +49,7 @@ def test_reverse_by_hand():
 
 
 def test_the_model_equals_torchs_bidirectional_lstm_on_packed_sequences():
-    model = build(pooling="last", bag_of_words=False)
+    model = build(pooling="last", bag_of_words=False, word_pairs=0)
     peer = nn.LSTM(6, 5, batch_first=True, bidirectional=True)
     forward, backward = model.forwards[0].state_dict(), model.backwards[0].state_dict()
     peer.load_state_dict(forward | {f"{name}_reverse": values for name, values in backward.items()})
@@ -90,6 +92,26 @@ def test_bag_of_words_adds_the_logits_of_a_word_at_any_position():
     times = (ids == 7).sum(dim=1) / lengths.sqrt()
     assert times.sum() > 0
     torch.testing.assert_close(added, times[:, None] * torch.arange(5.0), rtol=0, atol=1e-5)
+
+
+def test_pairs_of_known_neighbours_have_a_row_each():
+    ids = torch.tensor([[2, 3, 1, 4, 5, 0], [5, 4, 0, 0, 0, 0]])
+    rows = pair_rows(ids, 11)
+    assert rows.tolist() == [
+        [1 + (2 * PAIR_FACTOR + 3) % 11, 0, 0, 1 + (4 * PAIR_FACTOR + 5) % 11, 0],
+        [1 + (5 * PAIR_FACTOR + 4) % 11, 0, 0, 0, 0],
+    ]
+    assert pair_rows(torch.tensor([[2]]), 11).shape == (1, 0)
+
+
+def test_a_pair_adds_its_logits_and_its_reverse_does_not():
+    model = build(word_pairs=1000)
+    ids, lengths = torch.tensor([[2, 7, 8, 3], [2, 8, 7, 3]]), torch.tensor([4, 4])
+    before = model(ids, lengths)
+    with torch.no_grad():
+        model.pairs.weight[pair_rows(torch.tensor([[7, 8]]), 1000)[0, 0]] += torch.arange(5.0) / WIDE_SCALE
+    added = (model(ids, lengths) - before).detach()
+    torch.testing.assert_close(added, torch.stack([torch.arange(5.0) / 2, torch.zeros(5)]), rtol=0, atol=1e-5)
 
 
 def test_rsqrt_is_correctly_rounded_and_so_the_same_on_every_cpu():

@@ -39,8 +39,9 @@ def probabilities_of(model, ids, lengths):
 @pytest.mark.parametrize("cell", CELLS)
 @pytest.mark.parametrize("pooling", POOLINGS)
 def test_every_kind_of_model_predicts_the_same_as_pytorch(cell, pooling):
-    for bidirectional, layers, bag in itertools.product((False, True), (1, 2), (True, False)):
-        shape = {"bidirectional": bidirectional, "num_layers": layers, "bag_of_words": bag, "hidden_size": 7}
+    for bidirectional, layers, bag, pairs in itertools.product((False, True), (1, 2), (True, False), (0, 1000)):
+        shape = {"bidirectional": bidirectional, "num_layers": layers, "hidden_size": 7}
+        shape |= {"bag_of_words": bag, "word_pairs": pairs}
         model = build(cell=cell, pooling=pooling, **shape)
         session = session_of(model)
         for batch, words in ((1, 1), (1, 9), (9, 30)):

@@ -109,7 +109,7 @@ def test_half_a_million_signs_take_linear_time(text):
     assert CLEANERS["english"](f"{text} crash").endswith("crash")
 
 
-@pytest.mark.parametrize("unit", ["ed", "ing", "ál", "ال", "&#9", "а))", "x\u0301", ":*"])
+@pytest.mark.parametrize("unit", ["ed", "ing", "ál", "ال", "&#9", "\u0430))", "x\u0301", ":*"])
 def test_a_text_of_one_repeated_unit_is_cleaned_whatever_its_length(unit):
     for language in ("english", "hungarian", "arabic", "russian"):
         clean = cleaner(language)
