@@ -41,9 +41,12 @@ def main() -> None:
     params = read_params(Path("params.yaml"))
     be_deterministic(params.train.threads)
     settings = params.pretrain
+    train_split, valid_split, transfer = (load_encoded(ENCODED / name) for name in ("train", "valid", "transfer"))
+    if (mean_length := len(train_split.ids) / len(train_split.labels)) > settings.max_mean_length:
+        print(f"pretrain: no pre-training, since reviews are long ({mean_length:.0f} words on average)")
+        settings = settings.model_copy(update={"epochs": 0})
     seed = seed_for(params.base.seed, "pretrain")
     ids = word_ids(read_vocabulary(ENCODED / "vocabulary.txt"))
-    train_split, valid_split, transfer = (load_encoded(ENCODED / name) for name in ("train", "valid", "transfer"))
     variation = pq.read_table(TRANSFER, columns=["variation"]).column("variation").to_numpy()
     vectors = read_vectors(params, ids)
     covered = coverage(vectors, train_split.ids, len(ids))

@@ -157,9 +157,11 @@ class TrainingLoop(Section):
     checkpoint_steps: Count
     resume: bool
     epochs: Annotated[int, Field(ge=0)]
+    min_steps: Annotated[int, Field(ge=0)]
 
 
 class Pretrain(TrainingLoop):
+    max_mean_length: Annotated[float, Field(gt=0)]
     dropout: Share
     word_dropout: Share
     softmax_words: Count

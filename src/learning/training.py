@@ -71,9 +71,11 @@ class Epoch(NamedTuple):
 class Training:
     """The state of a training, all of which a checkpoint contains."""
 
-    def __init__(self, network: nn.Module, steps: int, settings: TrainingLoop) -> None:
+    def __init__(self, network: nn.Module, steps_per_epoch: int, epochs: int, settings: TrainingLoop) -> None:
         self.network = network
         self.settings = settings
+        self.most_epochs = epochs
+        steps = steps_per_epoch * epochs
         self.optimizer = torch.optim.AdamW(
             network.parameters(), lr=settings.lr, weight_decay=settings.weight_decay, fused=True
         )
@@ -98,7 +100,7 @@ class Training:
     def is_over(self) -> bool:
         """Whether all epochs are done, or none of the last `patience` epochs was better than the best."""
         done = len(self.epochs)
-        return done == self.settings.epochs or (done > 0 and done - self.best.number >= self.settings.patience)
+        return done == self.most_epochs or (done > 0 and done - self.best.number >= self.settings.patience)
 
     @property
     def learning_rate(self) -> float:
@@ -200,7 +202,8 @@ def fit(
     steps = math.ceil(len(task.rows) / settings.batch_size)
     if not steps * settings.epochs:
         return None
-    training = Training(task.network, steps * settings.epochs, settings)
+    epochs = max(settings.epochs, math.ceil(settings.min_steps / steps))
+    training = Training(task.network, steps, epochs, settings)
     training.restore(checkpoint)
     device = next(task.network.parameters()).device.type
     for epoch in training.epochs:

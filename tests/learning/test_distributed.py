@@ -26,7 +26,7 @@ SMALL = {
     "train.checkpoint_steps": 10,
     "train.portable": False,
 }
-NO_DROPOUT = {"model.dropout": 0.0, "model.word_dropout": 0.0, "train.epochs": 3}
+NO_DROPOUT = {"model.dropout": 0.0, "model.word_dropout": 0.0, "train.epochs": 3, "train.min_steps": 0}
 
 
 def torchrun(processes, restarts=0):
@@ -143,7 +143,7 @@ def test_validation_metrics_do_not_depend_on_the_number_of_processes(tmp_path):
     assert float(gradient_of_two) == pytest.approx(float(gradient), rel=1e-5)
 
 
-LONG = {"train.epochs": 8, "train.patience": 8, "train.batch_size": 3}
+LONG = {"train.epochs": 8, "train.min_steps": 0, "train.patience": 8, "train.batch_size": 3}
 
 
 def test_a_killed_process_is_restarted_and_changes_no_byte(make_folder):

@@ -19,7 +19,13 @@ NO_SHIFT = np.zeros(2)
 
 
 def settings(**changes):
-    keys = {"train.epochs": 12, "train.lr": 0.01, "train.batch_size": 16, "train.patience": 12} | changes
+    keys = {
+        "train.epochs": 12,
+        "train.min_steps": 0,
+        "train.lr": 0.01,
+        "train.batch_size": 16,
+        "train.patience": 12,
+    } | changes
     small = {"model.embedding_dim": 16, "model.hidden_size": 16, "model.dropout": 0.1, "model.word_dropout": 0.0}
     return check_params(changed_params(small | keys), "params.yaml")
 
@@ -158,7 +164,7 @@ class KilledAfter(Checkpoint):
 def test_a_killed_training_continues_and_gives_the_same_weights(tmp_path, monkeypatch, saves, shard):
     monkeypatch.setattr("src.learning.training.shuffled_batches", partial(shuffled_batches, shard=shard))
     reviews, valid = order_decides(100, 1), order_decides(50, 2)
-    keys = {"train.epochs": 3, "train.checkpoint_steps": 3, "model.word_dropout": 0.2}
+    keys = {"train.epochs": 3, "train.min_steps": 0, "train.checkpoint_steps": 3, "model.word_dropout": 0.2}
     params = settings(**keys)
     model, best, epochs = run(reviews, valid, params)
     path = tmp_path / "checkpoint.safetensors"
@@ -191,7 +197,9 @@ def test_a_loss_that_is_not_a_number_is_an_error_with_a_remedy():
 def test_a_schedule_with_few_steps_works(count, epochs, warmup):
     reviews = order_decides(count, 1)
     batch_size = 10 if count == 20 else 16
-    params = settings(**{"train.epochs": epochs, "train.warmup_ratio": warmup, "train.batch_size": batch_size})
+    params = settings(
+        **{"train.epochs": epochs, "train.min_steps": 0, "train.warmup_ratio": warmup, "train.batch_size": batch_size}
+    )
     assert np.isfinite(run(reviews, reviews, params)[1].valid_loss)
 
 
@@ -201,3 +209,10 @@ def test_auto_chooses_the_gpu_if_there_is_one():
     if not torch.cuda.is_available():
         with pytest.raises(UserError, match="no CUDA device"):
             choose_device("cuda")
+
+
+@pytest.mark.parametrize(("min_steps", "epochs"), [(0, 2), (16, 2), (17, 3), (40, 5)])
+def test_a_small_table_takes_more_epochs(min_steps, epochs):
+    reviews, valid = order_decides(128, 1), order_decides(32, 2)
+    changes = {"train.epochs": 2, "train.min_steps": min_steps, "train.patience": 99}
+    assert len(run(reviews, valid, settings(**changes))[2]) == epochs
