@@ -11,14 +11,8 @@ WORDS = 12
 
 
 def pretrain_settings(make_params, **changes):
-    keys = {
-        "pretrain.epochs": 8,
-        "pretrain.min_steps": 0,
-        "pretrain.lr": 0.02,
-        "pretrain.batch_size": 16,
-        "pretrain.dropout": 0.0,
-    }
-    return make_params(keys | {"pretrain.word_dropout": 0.0} | changes).pretrain
+    keys = {"pretrain.epochs": 8, "pretrain.min_steps": 0, "pretrain.lr": 0.02, "pretrain.batch_size": 16}
+    return make_params(keys | {"pretrain.dropout": 0.0, "pretrain.word_dropout": 0.0} | changes).pretrain
 
 
 def build(settings):
