@@ -92,12 +92,12 @@ def make_splitter(settings: Clean, apostrophes: bool) -> Callable[[str], list[st
     def split(piece: str) -> list[str]:
         if piece.isascii() and piece.isalnum() and piece[:2] != "xd":
             return [piece]
+        if not EMOTICON_SIGNS.isdisjoint(piece):
+            piece = EMOTICON.sub(mood, piece)
         if piece[-2:] in BRACKETS:
             word = piece.rstrip(piece[-1])
             if not word or (CYRILLIC.search(word) and "(" not in word):
                 piece = f"{word} {BRACKETS[piece[-2:]]}"
-        if not EMOTICON_SIGNS.isdisjoint(piece):
-            piece = EMOTICON.sub(mood, piece)
         if piece.isascii():
             return ascii_tokens.findall(piece)
         if settings.squeeze_elongation:
