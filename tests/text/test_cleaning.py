@@ -90,7 +90,7 @@ def test_cleaning_is_idempotent(language, words):
 
 
 def test_an_arabic_stem_does_not_depend_on_the_word_before():
-    words = "كتابات يكتبون والكتاب بالتطبيقات رائعة يستخدمونها ممتازة المستخدمين فاشل استخدامه".split()
+    words = "استخدامه كتبوا احذفه كتبتم رائعة يستخدمونها كتبنا".split()
     stems = [cleaner("arabic")(word) for word in words]
     assert cleaner("arabic")(" ".join(words)).split() == stems
     assert cleaner("arabic")(" ".join(reversed(words))).split() == stems[::-1]
