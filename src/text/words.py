@@ -34,7 +34,7 @@ INSIDE = (
     r"|(?<=\p{Hebrew})[\"'](?=\p{Hebrew})"
 )
 """Signs inside a word: 4.5, 10/10, col·lega."""
-START, END = rf"(?<!{FIRST}[\p{{M}}\u200c\u200d]*)", rf"(?!{NEXT})"
+START, END = rf"(?<!{FIRST}[[\p{{M}}\u200c\u200d]--\u20e3]*)", rf"(?!{NEXT})"
 
 MOODS = {
     "🙂": rf"[:=]'?-?[)\]]+|(?<![(\[])[(\[]+-?[:=]{END}|\^_*\^",
@@ -93,7 +93,8 @@ def make_splitter(settings: Clean, apostrophes: bool) -> Callable[[str], list[st
         if piece.isascii() and piece.isalnum() and piece[:2] != "xd":
             return [piece]
         if not EMOTICON_SIGNS.isdisjoint(piece):
-            piece = EMOTICON.sub(mood, piece)
+            while (replaced := EMOTICON.sub(mood, piece)) != piece:  # in <3xD, the heart hides the second one
+                piece = replaced
         if piece[-2:] in BRACKETS:
             word = piece.rstrip(piece[-1])
             if not word or (CYRILLIC.search(word) and "(" not in word):
