@@ -10,7 +10,7 @@ import regex
 from src.core.params import Clean, Language, TableLanguage
 from src.text.characters import MARKUP, fold, unescape
 from src.text.languages import cleaned_as, detect
-from src.text.words import StopWords, make_splitter
+from src.text.words import EMOTICON, StopWords, make_splitter
 
 ELONGATION = regex.compile(r"([\p{L}\p{M}])\1{2,}")
 SIGNS = r"'.,/\u00b7\u066b\u066c\u2027\"\u200c"
@@ -151,7 +151,10 @@ class _WordCleaner:
             word = ENGLISH_NEGATIONS.get(word, word)
             if word.endswith("n't"):
                 return "" if self._drop_negations else word
-        return "" if word in self._stop else LOOSE_ENDS.sub("", self._stem(word))
+        if word in self._stop:
+            return ""
+        stem = LOOSE_ENDS.sub("", self._stem(word))
+        return word if EMOTICON.fullmatch(stem) else stem  # the French stem of xds is xd, and no smile
 
     def _stem_fully(self, word: str) -> str:
         while (stem := self._stem(word)) != word:

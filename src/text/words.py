@@ -26,7 +26,9 @@ NO_SPACES = (
 CHARACTER = rf"{NO_SPACES}(?:[\p{{M}}\u200c\u200d]|(?<=[\u1039\u17d2]){NO_SPACES})*+"
 """A letter with its marks, and in Khmer and Burmese with the letters that are stacked below it."""
 FIRST = rf"[[\p{{L}}\p{{N}}]--{NO_SPACES}]"
-NEXT = rf"[[\p{{L}}\p{{N}}\p{{M}}\u200d]--{NO_SPACES}]"
+MARKS = r"[\p{M}--\u20e3]"
+"""Marks that are part of a word; a key cap is none, so that two digits with key caps are two emoji."""
+NEXT = rf"[[\p{{L}}\p{{N}}{MARKS}\u200d]--{NO_SPACES}]"
 RUN = rf"{FIRST}{NEXT}*+(?:\u200c++{NEXT}++)*+"
 INSIDE = (
     r"(?<=\p{Nd})[.,/\u066b\u066c](?=\p{Nd})"
@@ -34,7 +36,7 @@ INSIDE = (
     r"|(?<=\p{Hebrew})[\"'](?=\p{Hebrew})"
 )
 """Signs inside a word: 4.5, 10/10, col·lega."""
-START, END = rf"(?<!{FIRST}[[\p{{M}}\u200c\u200d]--\u20e3]*)", rf"(?!{NEXT})"
+START, END = rf"(?<!{FIRST}[{MARKS}\u200c\u200d]*)", rf"(?!{NEXT})"
 
 MOODS = {
     "🙂": rf"[:=]'?-?[)\]]+|(?<![(\[])[(\[]+-?[:=]{END}|\^_*\^",
