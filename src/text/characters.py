@@ -1,6 +1,7 @@
 """Give the characters of a text one form, and remove what is not text: entities, links, e-mail addresses and tags."""
 
 import html
+import html.entities
 import re
 import unicodedata
 
@@ -47,10 +48,16 @@ def unescape(text: str, entities: bool) -> str:
     """
     if entities:
         for _ in range(MOST_UNESCAPED):
-            if (unescaped := ENTITY.sub(lambda entity: html.unescape(entity[0]), text)) == text:
+            if (unescaped := ENTITY.sub(_character, text)) == text:
                 break
             text = unescaped
     return LITERAL_BREAKS.sub(" ", text)
+
+
+def _character(entity: re.Match[str]) -> str:
+    # html.unescape alone would also replace the beginning of an unknown name: &notworking; is not ¬working;
+    known = entity[0][1] == "#" or entity[0][1:] in html.entities.html5
+    return html.unescape(entity[0]) if known else entity[0]
 
 
 def fold(text: str, normalise: bool) -> str:

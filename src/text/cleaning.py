@@ -10,11 +10,12 @@ import regex
 from src.core.params import Clean, Language, TableLanguage
 from src.text.characters import MARKUP, fold, unescape
 from src.text.languages import cleaned_as, detect
-from src.text.words import StopWords, make_splitter
+from src.text.words import EMOTICON, StopWords, make_splitter
 
 ELONGATION = regex.compile(r"([\p{L}\p{M}])\1{2,}")
-SIGNS = "'.,/\u00b7\u066b\u066c\u2027\""
-"""Signs inside a word that a stemmer can leave at its end."""
+SIGNS = r"'.,/\u00b7\u066b\u066c\u2027\"\u200c"
+LOOSE_ENDS = regex.compile(rf"^[{SIGNS}\p{{M}}\u200d]+|[{SIGNS}]+$")
+"""Signs and marks inside a word that a stemmer can leave at its beginning or end."""
 RUSSIAN = re.compile("[\u0430-\u044f\u0451]+")
 TATWEEL = "\u0640"
 """The stroke that stretches an Arabic word."""
@@ -70,7 +71,7 @@ def make_cleaner(language: Language, settings: Clean, words: StopWords) -> Calla
             text = unescape(text, entities=markup)
         text = fold(text, normalise)
         if tatweel and TATWEEL in text:
-            text = text.replace(TATWEEL, "")
+            text = fold(text.replace(TATWEEL, ""), normalise)  # marks that it held apart now belong together
         if markup and ("<" in text or "@" in text or "://" in text or "www." in text):
             text = MARKUP.sub(" ", text)
         return " ".join(filter(None, map(cached_chunks.__getitem__, text.split())))
@@ -150,7 +151,10 @@ class _WordCleaner:
             word = ENGLISH_NEGATIONS.get(word, word)
             if word.endswith("n't"):
                 return "" if self._drop_negations else word
-        return "" if word in self._stop else self._stem(word).strip(SIGNS)
+        if word in self._stop:
+            return ""
+        stem = LOOSE_ENDS.sub("", self._stem(word))
+        return word if EMOTICON.fullmatch(stem) else stem  # the French stem of xds is xd, and no smile
 
     def _stem_fully(self, word: str) -> str:
         while (stem := self._stem(word)) != word:

@@ -17,7 +17,7 @@ def find_stop_words(language: Language) -> StopWords:
     """Return the stop words of a language, and those of them that keep_words.yaml keeps; nothing if it has none.
 
     The list comes from scikit-learn for English, else from the package stop-words, whose English list contains good,
-    great, best and useless.
+    great, best and useless. Entries of it that are not one word, such as `l'` and `por qué`, are left out.
     """
     kept = _kept_words().get(language)
     if kept is None:
@@ -26,7 +26,8 @@ def find_stop_words(language: Language) -> StopWords:
         from sklearn.feature_extraction.text import ENGLISH_STOP_WORDS  # takes half a second
 
         return StopWords(ENGLISH_STOP_WORDS, kept)
-    return StopWords(frozenset(fold(word, True) for word in get_stop_words(language)), kept)
+    words = (fold(word, True) for word in get_stop_words(language))
+    return StopWords(frozenset(word for word in words if word.isalpha()), kept)
 
 
 @lru_cache

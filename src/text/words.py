@@ -26,7 +26,9 @@ NO_SPACES = (
 CHARACTER = rf"{NO_SPACES}(?:[\p{{M}}\u200c\u200d]|(?<=[\u1039\u17d2]){NO_SPACES})*+"
 """A letter with its marks, and in Khmer and Burmese with the letters that are stacked below it."""
 FIRST = rf"[[\p{{L}}\p{{N}}]--{NO_SPACES}]"
-NEXT = rf"[[\p{{L}}\p{{N}}\p{{M}}\u200d]--{NO_SPACES}]"
+MARKS = r"[\p{M}--\u20e3]"
+"""Marks that are part of a word; a key cap is none, so that two digits with key caps are two emoji."""
+NEXT = rf"[[\p{{L}}\p{{N}}{MARKS}\u200d]--{NO_SPACES}]"
 RUN = rf"{FIRST}{NEXT}*+(?:\u200c++{NEXT}++)*+"
 INSIDE = (
     r"(?<=\p{Nd})[.,/\u066b\u066c](?=\p{Nd})"
@@ -34,7 +36,7 @@ INSIDE = (
     r"|(?<=\p{Hebrew})[\"'](?=\p{Hebrew})"
 )
 """Signs inside a word: 4.5, 10/10, col·lega."""
-START, END = rf"(?<!{FIRST}[\p{{M}}\u200c\u200d]*)", rf"(?!{NEXT})"
+START, END = rf"(?<!{FIRST}[{MARKS}\u200c\u200d]*)", rf"(?!{NEXT})"
 
 MOODS = {
     "🙂": rf"[:=]'?-?[)\]]+|(?<![(\[])[(\[]+-?[:=]{END}|\^_*\^",
@@ -92,12 +94,13 @@ def make_splitter(settings: Clean, apostrophes: bool) -> Callable[[str], list[st
     def split(piece: str) -> list[str]:
         if piece.isascii() and piece.isalnum() and piece[:2] != "xd":
             return [piece]
+        if not EMOTICON_SIGNS.isdisjoint(piece):
+            while (replaced := EMOTICON.sub(mood, piece)) != piece:  # in <3xD, the heart hides the second one
+                piece = replaced
         if piece[-2:] in BRACKETS:
             word = piece.rstrip(piece[-1])
             if not word or (CYRILLIC.search(word) and "(" not in word):
                 piece = f"{word} {BRACKETS[piece[-2:]]}"
-        if not EMOTICON_SIGNS.isdisjoint(piece):
-            piece = EMOTICON.sub(mood, piece)
         if piece.isascii():
             return ascii_tokens.findall(piece)
         if settings.squeeze_elongation:

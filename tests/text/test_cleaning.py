@@ -89,6 +89,18 @@ def test_cleaning_is_idempotent(language, words):
     assert once == once.strip()
 
 
+def test_an_arabic_stem_does_not_depend_on_the_word_before():
+    words = "استخدامه كتبوا احذفه كتبتم رائعة يستخدمونها كتبنا".split()
+    stems = [cleaner("arabic")(word) for word in words]
+    assert cleaner("arabic")(" ".join(words)).split() == stems
+    assert cleaner("arabic")(" ".join(reversed(words))).split() == stems[::-1]
+
+
+def test_a_character_reference_of_thousands_of_digits_is_text():
+    digits = "9" * 5000
+    assert cleaner("other")(f"&#{digits};") == digits
+
+
 @given(st.text(alphabet="abcdefinstuyz'", max_size=12), st.sampled_from(LANGUAGES))
 def test_stemming_is_idempotent(word, language):
     once = CLEANERS[language](word)

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from src.core.params import Language, check_params
 from src.text.cleaning import make_cleaner
 from src.text.stop_words import find_stop_words
+from src.text.words import make_splitter
 from tests.conftest import changed_params
 
 LANGUAGES = get_args(Language)
@@ -18,9 +19,13 @@ ALPHABETS = {
 LATIN = "abcdefghijklmnopqrstuvwxyzàâáäåæãçéèêëíìîïñóòôöøõœşșţțßúùûüűőýăđ"
 
 
-def cleaner(language, **changes):
+def settings(**changes):
     raw = changed_params({f"clean.{key}": value for key, value in changes.items()})
-    return make_cleaner(language, check_params(raw, "params.yaml").clean, find_stop_words(language))
+    return check_params(raw, "params.yaml").clean
+
+
+def cleaner(language, **changes):
+    return make_cleaner(language, settings(**changes), find_stop_words(language))
 
 
 CLEANERS = {language: cleaner(language) for language in LANGUAGES}
@@ -32,6 +37,25 @@ def test_lists_are_written_as_cleaned_texts_are(language):
     assert bool(words.stop) == bool(words.kept) == (language not in WITHOUT_STOP_WORDS)
     for word in words.kept:
         assert CLEANERS[language](word), f"{word} is not kept"
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_texts_can_contain_every_stop_word(language):
+    split = make_splitter(settings(), apostrophes=language == "english")
+    for word in find_stop_words(language).stop:
+        assert split(word) == [word]
+
+
+@pytest.mark.parametrize(
+    ("language", "words"),
+    [
+        ("english", "one two three four five six eight nine ten"),
+        ("french", "bon nouveau nouveaux deux excepté"),
+        ("spanish", "dos tres cuatro cinco seis siete ocho nuevo sola segunda aun"),
+    ],
+)
+def test_number_words_and_judgements_stay(language, words):
+    assert len(CLEANERS[language](words).split()) == len(words.split())
 
 
 @pytest.mark.parametrize(

@@ -70,6 +70,13 @@ TEXTS = st.text(st.one_of(ANY, st.sampled_from(SCRIPTS), st.sampled_from("👍�
 @example(text="I·I")
 @example(text="\U00020000XD")
 @example(text="\u00a8XD")
+@example(text="<3XD")
+@example(text="xds")
+@example(text="\u0641xdd \u06410\u20e30")
+@example(text="0\u20e3XD")
+@example(text="0U\u200cE")
+@example(text="0\u0300\u0640\u1037")
+@example(text="\u0622\u0644\u059100")
 def test_cleaning_is_idempotent_for_any_text(language, text):
     once = CLEANERS[language](text)
     assert CLEANERS[language](once) == once
