@@ -61,7 +61,8 @@ PROGRAM = textwrap.dedent("""
     folder = Path(sys.argv[1])
     corpus = load_encoded(folder)
     rows = np.load(folder / "rows.npy", mmap_mode="r")
-    settings = check_params(changed_params({"train.epochs": 1, "train.min_steps": 0, "train.batch_size": 4096}), "params.yaml").train
+    changes = {"train.epochs": 1, "train.min_steps": 0, "train.batch_size": 4096}
+    settings = check_params(changed_params(changes), "params.yaml").train
     half = len(rows) // 2
     valid = corpus._replace(offsets=corpus.offsets[: half + 1], labels=corpus.labels[:half])
     task = ClassificationTask(Tiny(), corpus, rows, valid, np.zeros(2))
