@@ -19,7 +19,7 @@ from pathlib import Path
 
 from ruamel.yaml import YAML
 
-STAGES = ("synthesize", "prepare", "clean", "encode", "resample", "pretrain", "train", "baseline", "evaluate")
+STAGES = ("synthesize", "prepare", "teach", "clean", "encode", "resample", "pretrain", "train", "baseline", "evaluate")
 HEAVY = ("torch", "tensorflow", "sklearn", "pandas", "nltk")
 GROWTH = (10_000, 100_000, 1_000_000)
 yaml = YAML()

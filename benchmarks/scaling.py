@@ -42,7 +42,7 @@ def main() -> None:
         rows = generate(folder / "table", given.reviews, given.partitions, given.workers)
         engine = {"name": "dask", "workers": given.workers, "memory": given.memory}
         change(folder, {"data": {"path": "table"}, "engine": engine})
-        works = {stage: ["-m", f"stages.{stage}"] for stage in ("prepare", "clean", "encode")}
+        works = {stage: ["-m", f"stages.{stage}"] for stage in ("prepare", "teach", "clean", "encode")}
         works["predict"] = ["-m", "commands.predict", "table", "--output", "scored", "--model", str(MODEL.resolve())]
         works["predict"] += ["--engine", "dask", "--workers", str(given.workers), "--memory", str(given.memory)]
         print(

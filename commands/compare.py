@@ -3,6 +3,7 @@
 python -m commands.compare lstm rnn                          two experiments, branches, tags or commits
 python -m commands.compare seeds-1,seeds-2,seeds-3 other-1,other-2,other-3     two settings, several trainings of each
 python -m commands.compare HEAD:tfidf HEAD                   a baseline (tfidf, tfidf_balanced, majority) and the model
+python -m commands.compare HEAD:teacher HEAD                 the teacher and the model that learnt from it
 """
 
 import argparse
@@ -28,6 +29,7 @@ from src.evaluation.slices import length_classes
 PREDICTIONS = "data/evaluate/predictions.parquet"
 LABELS = "data/encode/train/labels.npy"
 BASELINES = "data/baseline"
+TEACHER = Path("data/teach/teacher.parquet")
 COLUMNS = list(PROBABILITIES)
 MIN_RESAMPLES = 500
 TEXT_WIDTH = 90
@@ -87,14 +89,17 @@ def read_side(argument: str) -> Side:
 
 
 def read_predictions(revision: str, predictor: str) -> pd.DataFrame:
-    """Return the test reviews of a revision with the predictions of its model or of one of its baselines."""
+    """Return the test reviews of a revision with the predictions of its model, its teacher or one of its baselines."""
     table = parquet_at(revision, PREDICTIONS)
     if predictor in ("", "model"):
         return table
     baselines = [name.removesuffix(".parquet") for name in names_at(revision, BASELINES)]
-    if predictor not in baselines:
-        raise UserError(f"{predictor}: {revision} has no such baseline; choose one of {', '.join(baselines)}")
-    probabilities = parquet_at(revision, f"{BASELINES}/{predictor}.parquet")[COLUMNS]
+    taught = TEACHER.name in names_at(revision, str(TEACHER.parent))
+    others = [*baselines, *([TEACHER.stem] if taught else [])]
+    if predictor not in others:
+        raise UserError(f"{predictor}: {revision} has no such predictor; choose one of {', '.join(others)}")
+    path = f"{BASELINES}/{predictor}.parquet" if predictor in baselines else str(TEACHER)
+    probabilities = parquet_at(revision, path)[COLUMNS].astype(float)
     labels = np.load(io.BytesIO(read_at(revision, LABELS)), allow_pickle=False)
     prior = class_prior(labels, len(STARS))
     rule = yaml_at(revision, "params.yaml")["evaluate"]["decision"]

@@ -32,9 +32,10 @@ def read_at(revision: str, path: str) -> bytes:
 
 
 def names_at(revision: str, folder: str) -> list[str]:
-    """Return the names of the files in a folder that Git or DVC tracks."""
+    """Return the names of the files in a folder that Git or DVC tracks; none if there is no such folder."""
     files = dvc.api.DVCFileSystem(rev=None if revision == "workspace" else revision)
-    return sorted(path.rpartition("/")[2] for path in files.ls(folder, detail=False))
+    paths = files.ls(folder, detail=False) if files.exists(folder) else []
+    return sorted(path.rpartition("/")[2] for path in paths)
 
 
 def yaml_at(revision: str, path: str) -> Any:

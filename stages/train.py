@@ -90,10 +90,10 @@ def add_transfer_set(
     """Return the train split and the transfer set, the rows of an epoch, and the probabilities to learn."""
     table = pq.read_table(TAUGHT / "transfer.parquet", columns=list(PROBABILITIES))
     transfer = np.stack([table.column(name).to_numpy() for name in PROBABILITIES], axis=1)
-    taught, settings = read_array(TAUGHT / "train.npy"), params.teach
-    targets = soft_targets(train_split.labels, taught, transfer, shift, settings.weight)
+    taught = read_array(TAUGHT / "train.npy")
+    targets = soft_targets(train_split.labels, taught, transfer, shift, params.teach.weight)
     seed = seed_for(params.base.seed, "mix")
-    rows = mix_rows(rows, len(train_split.labels), len(transfer), settings.label_share, seed)
+    rows = mix_rows(rows, len(train_split.labels), len(transfer), params.teach.label_share, seed)
     return concatenate(train_split, load_encoded(ENCODED / "transfer")), rows, targets
 
 

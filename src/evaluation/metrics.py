@@ -106,15 +106,15 @@ def scores(result: PredictionResult, classes: int, bins: int) -> dict[str, float
     }
 
 
-def intervals(
+def bootstrap_draws(
     measure: Callable[[PredictionResult], dict[str, float]], result: PredictionResult, resamples: int, seed: int
-) -> dict[str, tuple[float, float]]:
-    """Return the 95 % percentile bootstrap interval of each metric over the reviews.
+) -> dict[str, np.ndarray]:
+    """Return each metric on resampled reviews, float [resamples]; with the same seed, these are the same reviews.
 
     Source: Efron and Tibshirani, An Introduction to the Bootstrap (1993), p. 170.
     """
     drawn = [measure(select_reviews(result, rows)) for rows in bootstrap_samples(len(result.labels), resamples, seed)]
-    return {name: percentile_interval(np.array([scores[name] for scores in drawn])) for name in drawn[0]}
+    return {name: np.array([scores[name] for scores in drawn]) for name in drawn[0]}
 
 
 def bootstrap_samples(reviews: int, resamples: int, seed: int) -> Iterator[np.ndarray]:

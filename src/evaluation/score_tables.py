@@ -11,9 +11,10 @@ from src.core.schema import PROBABILITIES
 from src.evaluation.decisions import decide
 from src.evaluation.metrics import (
     PredictionResult,
+    bootstrap_draws,
     confusion,
     f1_scores,
-    intervals,
+    percentile_interval,
     prediction_result,
     reliability,
     scores,
@@ -26,16 +27,26 @@ DIGITS = 4
 def score_table(
     results: dict[str, PredictionResult], classes: int, bins: int, resamples: int, seed: int
 ) -> pd.DataFrame:
-    """Every metric of every predictor with its 95 % bootstrap interval: predictor, metric, value, low, high."""
+    """Every metric of every predictor, with 95 % bootstrap intervals.
+
+    Columns: predictor, metric, value, low, high; difference, difference_low and difference_high of the first predictor
+    minus this one, on the same resampled reviews.
+    """
 
     def measure(result: PredictionResult) -> dict[str, float]:
         return scores(result, classes, bins)
 
     rows = []
-    for name, result in results.items():
-        interval = intervals(measure, result, resamples, seed)
-        rows += [(name, metric, value, *interval[metric]) for metric, value in measure(result).items()]
-    return pd.DataFrame(rows, columns=["predictor", "metric", "value", "low", "high"]).round(DIGITS)
+    first = next(iter(results))
+    values = {name: measure(result) for name, result in results.items()}
+    draws = {name: bootstrap_draws(measure, result, resamples, seed) for name, result in results.items()}
+    for name, found in values.items():
+        for metric, value in found.items():
+            interval = percentile_interval(draws[name][metric])
+            apart = percentile_interval(draws[first][metric] - draws[name][metric])
+            rows.append((name, metric, value, *interval, values[first][metric] - value, *apart))
+    columns = ["predictor", "metric", "value", "low", "high", "difference", "difference_low", "difference_high"]
+    return pd.DataFrame(rows, columns=columns).round(DIGITS)
 
 
 def confusion_table(result: PredictionResult, stars: list[int]) -> pd.DataFrame:

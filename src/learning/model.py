@@ -16,6 +16,8 @@ CELLS: dict[Cell, Callable[..., nn.RNNBase]] = {"lstm": nn.LSTM, "gru": nn.GRU, 
 EMBEDDING_STD = 0.1
 # Adam moves a weight by about the learning rate per step: too little for words in few reviews, without this factor.
 WIDE_SCALE = 3.0
+# Smaller than that of single words: pairs must not learn by heart what the recurrent layers can learn.
+PAIR_SCALE = 1.0
 PAIR_FACTOR = 1_000_003
 """A prime that spreads the pairs of words over the buckets."""
 
@@ -67,11 +69,12 @@ class ReviewModel(nn.Module):
             hidden = torch.cat(outputs, dim=2)
         logits: Tensor = self.output(self.dropout(self._pool(hidden, lengths)))
         # Not sqrt: MKL's starts from rsqrtps, an instruction that Intel and AMD round differently.
-        scale = WIDE_SCALE * lengths[:, None].rsqrt()
+        scale = lengths[:, None].rsqrt()
         if self.settings.bag_of_words:
-            logits = logits + self.wide(ids).sum(dim=1) * scale
+            logits = logits + WIDE_SCALE * self.wide(ids).sum(dim=1) * scale
         if self.settings.word_pairs:
-            logits = logits + self.pairs(pair_rows(ids, self.settings.word_pairs)).sum(dim=1) * scale
+            rows = pair_rows(ids, self.settings.word_pairs)
+            logits = logits + PAIR_SCALE * self.pairs(rows).sum(dim=1) * scale
         return logits
 
     def _pool(self, hidden: Tensor, lengths: Tensor) -> Tensor:

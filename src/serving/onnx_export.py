@@ -7,7 +7,7 @@ import numpy as np
 from onnx import NodeProto, TensorProto, helper, numpy_helper
 
 from src.core.params import Cell, Model
-from src.learning.model import PAIR_FACTOR, WIDE_SCALE
+from src.learning.model import PAIR_FACTOR, PAIR_SCALE, WIDE_SCALE
 from src.text.vocabulary import UNKNOWN
 
 OPSET = 18
@@ -56,11 +56,11 @@ def build_onnx(settings: Model, weights: Mapping[str, np.ndarray], log_prior_shi
     pooled = states if settings.pooling == "last" else _pool(graph, settings, states, mask, column)
     output, bias = graph.constant(weights["output.weight"]), graph.constant(weights["output.bias"])
     logits = graph.add("Gemm", pooled, output, bias, transB=1)
-    bags = [(weights["wide.weight"], ids)] if settings.bag_of_words else []
+    bags = [(WIDE_SCALE * weights["wide.weight"], ids)] if settings.bag_of_words else []
     if settings.word_pairs:
-        bags.append((weights["pairs.weight"], _pair_rows(graph, settings.word_pairs, ids)))
+        bags.append((PAIR_SCALE * weights["pairs.weight"], _pair_rows(graph, settings.word_pairs, ids)))
     for table, rows in bags:
-        bag = graph.add("Gather", graph.constant(WIDE_SCALE * table), rows)
+        bag = graph.add("Gather", graph.constant(table), rows)
         bag = graph.add("ReduceSum", bag, graph.constant([0]), keepdims=0)
         logits = graph.add("Add", logits, graph.add("Div", bag, graph.add("Sqrt", column)))
     shifted = graph.add("Add", graph.add("Cast", logits, to=TensorProto.DOUBLE), graph.constant(log_prior_shift))

@@ -56,7 +56,7 @@ def test_different_test_reviews_are_refused_with_the_reason(experiments):
     [
         ("nope", "nope: no such commit, branch, tag or experiment"),
         ("HEAD~1", "HEAD~1: data/evaluate/predictions.parquet is not in DVC's cache"),
-        ("HEAD:fasttext", "fasttext: HEAD has no such baseline; choose one of majority, tfidf, tfidf_balanced"),
+        ("HEAD:fasttext", "fasttext: HEAD has no such predictor; choose one of majority, tfidf, tfidf_balanced"),
     ],
 )
 def test_an_unknown_side_is_reported_in_one_line(experiments, a, message):

@@ -28,7 +28,8 @@ from stages import prepare
 from tests.conftest import ROOT, SMALL, changed_params
 
 pytest.importorskip("distributed")
-STAGES = ("prepare", "clean", "encode")
+STAGES = ("prepare", "teach", "clean", "encode")
+EXTRA = {"a.csv": "content\nan extra review\n", "b.jsonl": '{"content": "AN extra review"}\n{"content": "another"}\n'}
 DASK = {"dask", "distributed", "fsspec"}
 LOCAL_CLUSTER = {"engine.name": "dask", "engine.workers": 1}  # each worker imports TensorFlow, which takes seconds
 ENV = os.environ | {"OMP_NUM_THREADS": "1", "DASK_DISTRIBUTED__WORKER__MEMORY__TERMINATE": "False"}
@@ -103,6 +104,9 @@ def run_stages(folder, path, changes, stages=STAGES, meanwhile=lambda process: N
     for code in ("src", "stages"):
         shutil.copytree(ROOT / code, folder / code, ignore=shutil.ignore_patterns("__pycache__"))
     YAML().dump(changed_params(SMALL | {"data.path": str(path)} | changes), folder / "params.yaml")
+    (folder / "data/extra").mkdir(parents=True)
+    for name, content in EXTRA.items():
+        (folder / "data/extra" / name).write_text(content, encoding="utf-8")
     for stage in stages:
         command = [sys.executable, "-m", f"stages.{stage}"]
         if not changes:
@@ -182,8 +186,9 @@ def test_a_file_that_changes_while_it_is_read_is_refused(make_params, tmp_path, 
     path, scratch = tmp_path / "reviews.csv", tmp_path / "scratch"
     scratch.mkdir()
     path.write_text("content,score\ngood,5\n", encoding="utf-8")
-    work = prepare.Work(params.data, params.prepare, tmp_path, scratch, 1, folder=False)
-    assert prepare.scan_file(work, (0, str(path))).rows == 1
+    work = prepare.Work(params.data, params.prepare, tmp_path, scratch, 1)
+    source = prepare.SourceFile(0, str(path), None, extra=False)
+    assert prepare.scan_file(work, source).rows == 1
 
     def change_meanwhile(rows, **_):
         for row in rows:
@@ -192,7 +197,7 @@ def test_a_file_that_changes_while_it_is_read_is_refused(make_params, tmp_path, 
 
     monkeypatch.setattr(prepare, "progress_bar", change_meanwhile)
     with pytest.raises(UserError, match=r"reviews\.csv: changed while it was read"):
-        prepare.scan_file(work, (0, str(path)))
+        prepare.scan_file(work, source)
 
 
 def test_a_cluster_on_this_machine_writes_the_same_bytes(files, local_run, tmp_path):
@@ -220,7 +225,7 @@ def test_a_killed_worker_does_not_change_the_output(table, tmp_path):
         worker.kill()
         killed.append(worker)
 
-    stages = ["prepare", "clean"]
+    stages = ["prepare", "teach", "clean"]
     dask.mkdir()
     run_stages(dask, tmp_path / "files", LOCAL_CLUSTER | {"engine.workers": 2}, stages, meanwhile=kill_a_worker)
     assert len(killed) == 2

@@ -6,10 +6,11 @@ from hypothesis import strategies as st
 from sklearn import metrics as sklearn_metrics
 
 from src.evaluation.metrics import (
+    bootstrap_draws,
     confusion,
     expected_calibration_error,
-    intervals,
     macro_f1,
+    percentile_interval,
     prediction_result,
     quadratic_weighted_kappa,
     reliability,
@@ -73,9 +74,8 @@ def test_intervals_cover_the_true_value_in_about_95_percent():
         correct = np.random.default_rng(seed).random(200) < accuracy
         probabilities = np.where(correct[:, None], [0.4, 0.6], [0.6, 0.4])
         result = prediction_result(probabilities, np.ones(200, int))
-        low, high = intervals(lambda drawn: {"accuracy": (drawn.labels == drawn.predicted).mean()}, result, 200, seed)[
-            "accuracy"
-        ]
+        draws = bootstrap_draws(lambda drawn: {"accuracy": (drawn.labels == drawn.predicted).mean()}, result, 200, seed)
+        low, high = percentile_interval(draws["accuracy"])
         covered += low <= accuracy <= high
     assert 0.89 <= covered / 200 <= 0.99
 
@@ -93,7 +93,12 @@ def test_the_tables_by_hand():
     assert table.predicted.tolist() == [1, 1, 5, 4]
     worst = worst_mistakes(table, result.loss, count=50)
     assert worst.to_dict("records") == [{"row": 8, "rating": 5, "predicted": 1, "loss": 3.2189, "text": "b"}]
-    table = score_table({"a": result}, 5, bins=10, resamples=100, seed=1)
+    other = prediction_result(probabilities[::-1], labels)
+    table = score_table({"a": result, "b": other}, 5, bins=10, resamples=100, seed=1)
+    apart = table[table.metric == "log_loss"].set_index("predictor")
+    assert apart.loc["a", ["difference", "difference_low", "difference_high"]].tolist() == [0, 0, 0]
+    assert apart.loc["b", "difference"] == pytest.approx(apart.loc["a", "value"] - apart.loc["b", "value"], abs=1e-4)
+    assert apart.loc["b", "difference_low"] <= apart.loc["b", "difference"] <= apart.loc["b", "difference_high"]
     assert (table.low <= table.value).all()
     assert (table.value <= table.high).all()
     assert confusion(labels, result.predicted, 5).sum() == 4

@@ -2,7 +2,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from src.evaluation.metrics import intervals, percentile_interval, prediction_result, scores
+from src.evaluation.metrics import bootstrap_draws, percentile_interval, prediction_result, scores
 from src.evaluation.significance import by_class, changed_reviews, compare, holm, paired_draws
 
 REVIEWS = 400
@@ -77,7 +77,7 @@ def test_equal_predictions_are_not_different():
 def test_a_paired_interval_is_narrower_than_one_of_either_side():
     (one,) = simulate(np.random.default_rng(1), 1)
     slightly_worse = one._replace(loss=one.loss + 0.01)
-    alone = intervals(measure, one, 200, 1)["log_loss"]
+    alone = percentile_interval(bootstrap_draws(measure, one, 200, 1)["log_loss"])
     paired = paired_draws(measure, [one, one], [slightly_worse], 200, 1)
     assert alone[1] - alone[0] > 0.1
     assert percentile_interval(paired["log_loss"]) == pytest.approx((0.01, 0.01))

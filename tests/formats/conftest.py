@@ -6,7 +6,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
@@ -36,14 +35,15 @@ def prepare_file(path: Path, params: Params) -> Prepared:
     """Read, split and write one file as prepare does."""
     folder = Path(tempfile.mkdtemp())
     try:
-        work = prepare.Work(params.data, params.prepare, folder, folder / "scratch", 1, False, language="english")
+        work = prepare.Work(params.data, params.prepare, folder, folder / "scratch", 1, language="english")
         work.scratch.mkdir()
-        scan = prepare.scan_file(work, (0, str(path)))
-        prepare.write_array(work.scratch / "counts.npy", np.array([scan.buckets]))
-        prepare.resolve_bucket(work, 0)
-        file = prepare.TableFile(0, str(path), 0, scan.rows)
+        source = prepare.SourceFile(0, str(path), None, extra=False)
+        scan = prepare.scan_file(work, source)
+        prepare.save_counts(work.scratch, [scan.buckets])
+        prepare.resolve_bucket(work.scratch, 0.0, 0)
+        file = prepare.ScannedFile(source, 0, scan.rows)
         summary = scan.summary + prepare.write_file(work, file)
-        prepare.join_rejects(work, [file])
+        prepare.join_rejects(work, "rejects.csv", [file])
         tables = [pq.read_table(folder / f"{split}.parquet").to_pylist() for split in SPLITS]
         used = sorted((row["row"], row["text"], row["rating"], row["slices"]) for table in tables for row in table)
         return Prepared(used, summary.summary(), (folder / "rejects.csv").read_text("utf-8"), summary.other_scale)

@@ -4,7 +4,7 @@ import torch
 from torch import nn
 
 from src.core.params import Model
-from src.learning.model import PAIR_FACTOR, WIDE_SCALE, ReviewModel, pair_rows, reverse
+from src.learning.model import PAIR_FACTOR, PAIR_SCALE, WIDE_SCALE, ReviewModel, pair_rows, reverse
 
 CELLS = ("lstm", "gru", "rnn")
 POOLINGS = ("max_mean", "max", "mean", "last")
@@ -109,7 +109,7 @@ def test_a_pair_adds_its_logits_and_its_reverse_does_not():
     ids, lengths = torch.tensor([[2, 7, 8, 3], [2, 8, 7, 3]]), torch.tensor([4, 4])
     before = model(ids, lengths)
     with torch.no_grad():
-        model.pairs.weight[pair_rows(torch.tensor([[7, 8]]), 1000)[0, 0]] += torch.arange(5.0) / WIDE_SCALE
+        model.pairs.weight[pair_rows(torch.tensor([[7, 8]]), 1000)[0, 0]] += torch.arange(5.0) / PAIR_SCALE
     added = (model(ids, lengths) - before).detach()
     torch.testing.assert_close(added, torch.stack([torch.arange(5.0) / 2, torch.zeros(5)]), rtol=0, atol=1e-5)
 

@@ -36,7 +36,7 @@ def run_on(tmp_path_factory: pytest.TempPathFactory):
         (project.path / "table.csv").write_text(table, encoding="utf-8")
         changed = changed_params(SMALL | {"data.path": "table.csv", "data.language": language})
         YAML().dump(changed, project.path / "params.yaml")
-        stages = ("prepare", "clean", "encode")
+        stages = ("prepare", "teach", "clean", "encode")
         return project, "".join(project.run(sys.executable, "-m", f"stages.{stage}") for stage in stages)
 
     return run_on_table
