@@ -242,7 +242,7 @@ def sentence_vectors(teacher: Teacher, texts: Sequence[str], batch_size: int) ->
             inputs = teacher.inputs(*to_tensors(reviews, batch, torch.device("cpu")))
             real = inputs["attention_mask"][:, :, None]
             sums = (encoder(**inputs).last_hidden_state * real).sum(dim=1)
-            vectors[batch] = torch.nn.functional.normalize(sums, dim=1)  # the length of sum and mean is scaled alike
+            vectors[batch] = torch.nn.functional.normalize(sums, dim=1)  # the mean scaled to length 1 is the same
     return vectors
 
 
