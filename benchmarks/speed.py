@@ -47,7 +47,7 @@ from stages.synthesize import read_clauses
 EXPORTED = Path("models/export")
 FILE_REVIEWS, FILE_SEED = 100_000, 2
 TRANSFORMER_TEXTS = 1000  # a transformer rates tens of them a second
-BATCH_SIZES, BATCH_SIZE_TEXTS = (8, 16, 32, 64), 250
+BATCH_SIZES, BATCH_SIZE_TEXTS = (4, 8, 16, 32, 64), 250
 PROCESSES = ("stages", "growth")  # measured from outside, by benchmarks.growth
 
 
