@@ -76,8 +76,8 @@ def teach(params: Params, model: str) -> None:
     torch.manual_seed(seed_for(seed, "weights"))
     teacher = load_teacher(settings, location, len(STARS)).to(choose_device(params.train.device))
     train, valid, test = map(read_split, ("train", "valid", "test"))
-    labelled = ((split.texts, np.searchsorted(STARS, split.ratings)) for split in (train, valid))
-    task = fine_tuning(teacher, *labelled, settings)
+    labels, valid_labels = (np.searchsorted(STARS, split.ratings) for split in (train, valid))
+    task = fine_tuning(teacher, (train.texts, labels), (valid.texts, valid_labels), settings)
     values = [seed, settings.model_dump(), params.train.device, params.train.threads]
     inputs = [INPUT, location] if isinstance(location, Path) else [INPUT]
     with resumable(CHECKPOINTS / fingerprint(inputs, values), settings.resume) as checkpoint:
