@@ -252,7 +252,7 @@ def teach_settings(params: Params) -> Teach:
 
 
 def pretrained(settings: Teach) -> Teacher:
-    """Load the transformer; transformers is imported here alone, for the other peers do without it."""
+    """Load the transformer. Only this imports the package transformers, so the other peers run without it."""
     return load_teacher(settings, find_model(settings.model or PRETRAINED), len(STARS))
 
 

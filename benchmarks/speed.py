@@ -136,8 +136,8 @@ def score(params: Params, rounds: int) -> None:
 def transformer(params: Params, rounds: int) -> None:
     """From raw texts to probabilities: the LSTM, exported and in PyTorch, and the transformer of the stage teach.
 
-    Each has its best batch size, and batches of similar length. No two texts are equal after cleaning, since
-    Predictor.predict_proba rates such texts once. The transformer is not fine-tuned, which does not change its speed.
+    Each has its best batch size, and batches of similar length. Predictor.predict_proba rates texts that are equal after
+    cleaning once, so no two texts here are. The transformer is not fine-tuned, which does not change its speed.
     """
     exported = Predictor(EXPORTED)
     distinct = {exported.clean(text): text for text in texts_of("prepare", ("test",))}
