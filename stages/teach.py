@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from src.core.errors import UserError, run
+from src.core.errors import run
 from src.core.files import atomic_write, read_array, write_array, write_json
 from src.core.params import Params, Teach, read_params
 from src.core.progress import progress_bar
@@ -66,9 +66,8 @@ def teach(params: Params, model: str) -> None:
     from src.core.fingerprints import fingerprint
     from src.core.seeds import seed_for
     from src.learning.checkpoints import CHECKPOINTS, resumable
-    from src.learning.classification import ClassificationTask
     from src.learning.live_logger import LiveLogger
-    from src.learning.teacher import MOST_UNKNOWN, find_model, load_teacher
+    from src.learning.teacher import find_model, fine_tuning, load_teacher
     from src.learning.training import be_deterministic, choose_device, fit
 
     settings, seed = params.teach, seed_for(params.base.seed, "teach")
@@ -77,15 +76,8 @@ def teach(params: Params, model: str) -> None:
     torch.manual_seed(seed_for(seed, "weights"))
     teacher = load_teacher(settings, location, len(STARS)).to(choose_device(params.train.device))
     train, valid, test = map(read_split, ("train", "valid", "test"))
-    reviews, valid_reviews = (
-        teacher.encode(split.texts)._replace(labels=np.searchsorted(STARS, split.ratings)) for split in (train, valid)
-    )
-    if (unknown := teacher.unknown_share(reviews)) > MOST_UNKNOWN:
-        problem = f"its tokenizer does not know {unknown:.0%} of the train split"
-        raise UserError(f"teach.model: {model}: {problem}; choose a model that was trained on texts in this language")
-    task = ClassificationTask(
-        teacher, reviews, np.arange(len(reviews.labels)), valid_reviews, np.zeros(len(STARS)), settings.batch_size
-    )
+    labels, valid_labels = (np.searchsorted(STARS, split.ratings) for split in (train, valid))
+    task = fine_tuning(teacher, (train.texts, labels), (valid.texts, valid_labels), settings)
     values = [seed, settings.model_dump(), params.train.device, params.train.threads]
     inputs = [INPUT, location] if isinstance(location, Path) else [INPUT]
     with resumable(CHECKPOINTS / fingerprint(inputs, values), settings.resume) as checkpoint:

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from src.core.errors import UserError, excerpt
 from src.core.params import Teach
+from src.learning.classification import ClassificationTask
 from src.text.encoded import EncodedReviews
 
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")  # of no use for short texts, and it warns after a fork
@@ -39,11 +40,14 @@ class Teacher(nn.Module):
 
     def forward(self, ids: Tensor, lengths: Tensor) -> Tensor:
         """Compute logits [batch, classes] from ids int64 [batch, pieces], padded on the right, and lengths int64."""
-        real = torch.arange(ids.shape[1], device=ids.device) < lengths[:, None]
-        ids = ids.masked_fill(~real, self.tokenizer.pad_token_id)
         with torch.autocast(ids.device.type, torch.bfloat16, enabled=self.precision == "bfloat16"):
-            logits: Tensor = self.transformer(input_ids=ids, attention_mask=real.long()).logits
+            logits: Tensor = self.transformer(**self.inputs(ids, lengths)).logits
         return logits.float()
+
+    def inputs(self, ids: Tensor, lengths: Tensor) -> dict[str, Tensor]:
+        """Return what the transformer reads, int64 [batch, pieces]: ids with its own padding, and 1 for real pieces."""
+        real = torch.arange(ids.shape[1], device=ids.device) < lengths[:, None]
+        return {"input_ids": ids.masked_fill(~real, self.tokenizer.pad_token_id), "attention_mask": real.long()}
 
     def encode(self, texts: Sequence[str]) -> EncodedReviews:
         """Split texts into word pieces; the labels are all 0."""
@@ -85,6 +89,25 @@ def load_teacher(settings: Teach, location: Path | str, classes: int) -> Teacher
         advice = "choose an encoder such as BERT, with its tokenizer"
         raise UserError(f"teach.model: {settings.model}: {problem}; {advice}") from None
     return teacher
+
+
+def fine_tuning(
+    teacher: Teacher, train: tuple[Sequence[str], np.ndarray], valid: tuple[Sequence[str], np.ndarray], settings: Teach
+) -> ClassificationTask:
+    """Return the task of predicting the classes of texts, for `fit`.
+
+    train, valid: texts, and their classes, int64 [texts].
+
+    Raises:
+        UserError: the tokenizer does not know too many pieces of the train texts.
+    """
+    reviews, valid_reviews = (teacher.encode(texts)._replace(labels=labels) for texts, labels in (train, valid))
+    if (unknown := teacher.unknown_share(reviews)) > MOST_UNKNOWN:
+        problem = f"its tokenizer does not know {unknown:.0%} of the train split"
+        advice = "choose a model that was trained on texts in this language"
+        raise UserError(f"teach.model: {settings.model}: {problem}; {advice}")
+    rows, no_shift = np.arange(len(reviews.labels)), np.zeros(teacher.transformer.config.num_labels)
+    return ClassificationTask(teacher, reviews, rows, valid_reviews, no_shift, settings.batch_size)
 
 
 def find_model(name: str) -> Path | str:
