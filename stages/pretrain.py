@@ -42,8 +42,9 @@ def main() -> None:
     be_deterministic(params.train.threads)
     settings = params.pretrain
     train_split, valid_split, transfer = (load_encoded(ENCODED / name) for name in ("train", "valid", "transfer"))
-    if (mean_length := len(train_split.ids) / len(train_split.labels)) > settings.max_mean_length:
-        print(f"pretrain: no pre-training, since reviews are long ({mean_length:.0f} words on average)")
+    reviews, mean_length = len(train_split.labels), len(train_split.ids) / len(train_split.labels)
+    if settings.epochs and (reviews > settings.max_reviews or mean_length > settings.max_mean_length):
+        print(f"pretrain: no pre-training, since it gains little on {reviews} reviews of {mean_length:.0f} words")
         settings = settings.model_copy(update={"epochs": 0})
     seed = seed_for(params.base.seed, "pretrain")
     ids = word_ids(read_vocabulary(ENCODED / "vocabulary.txt"))

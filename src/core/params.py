@@ -161,6 +161,7 @@ class TrainingLoop(Section):
 
 
 class Pretrain(TrainingLoop):
+    max_reviews: Count
     max_mean_length: Annotated[float, Field(gt=0)]
     dropout: Share
     word_dropout: Share

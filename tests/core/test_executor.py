@@ -29,7 +29,8 @@ from tests.conftest import ROOT, SMALL, changed_params
 
 pytest.importorskip("distributed")
 STAGES = ("prepare", "teach", "clean", "encode")
-EXTRA = {"a.csv": "content\nan extra review\n", "b.jsonl": '{"content": "AN extra review"}\n{"content": "another"}\n'}
+EXTRA = {"a.csv": "content\nqqq\n", "b.jsonl": '{"content": "QQQ"}\n{"content": "zzz"}\n'}
+"""Extra reviews, the second a duplicate; their words are too rare for the vocabulary."""
 DASK = {"dask", "distributed", "fsspec"}
 LOCAL_CLUSTER = {"engine.name": "dask", "engine.workers": 1}  # each worker imports TensorFlow, which takes seconds
 ENV = os.environ | {"OMP_NUM_THREADS": "1", "DASK_DISTRIBUTED__WORKER__MEMORY__TERMINATE": "False"}
@@ -144,14 +145,14 @@ def files_of(folder):
 
 
 def check_same_reviews(folder, project):
-    """Check that many files gave the same rows as one file, and the same encoded ids, byte for byte."""
+    """Check that many files, beside extra ones, gave the same rows as one file, and the same encoded ids."""
     for split in SPLITS:
         for stage in ("prepare", "clean"):
             path = f"data/{stage}/{split}.parquet"
             pd.testing.assert_frame_equal(pd.read_parquet(folder / path), pd.read_parquet(project.path / path))
     ours = files_of(folder)
     for name, content in files_of(project.path).items():
-        if name.startswith("data/encode/") or name in ("metrics/encode.json", "data/prepare/rejects.csv"):
+        if (name.startswith("data/encode/") and "transfer" not in name) or name == "data/prepare/rejects.csv":
             assert ours[name] == content, name
 
 
@@ -216,7 +217,9 @@ def test_a_killed_worker_does_not_change_the_output(table, tmp_path):
     killed = []
 
     def kill_a_worker(process):
-        """Kill a worker as soon as the stage has written a file."""
+        """Kill a worker as soon as the stage has written a file; teach has none."""
+        if "stages.teach" in process.args:
+            return
         while not [path for path in dask.glob("data/.*.partial/**/*") if path.is_file()]:
             assert process.poll() is None
             time.sleep(0.005)
