@@ -38,7 +38,7 @@ def likely_reason(
     rare = sum(count for word, count in unknown.items() if 0 < train[word] < min_count) / unknown.total()
     if rare >= 0.5:
         return f"{rare:.0%} of them occur in the train split, but fewer than {min_count} times: lower encode.min_count"
-    return f"{1 - rare:.0%} of them are not in the train split: add reviews, also without stars (pretrain.extra_path)"
+    return f"{1 - rare:.0%} of them are not in the train split: add reviews, also without stars (data.extra_path)"
 
 
 def _other_language(counts: Counter[str], language: str, find_words: Callable[[Language], StopWords]) -> str | None:
