@@ -153,8 +153,13 @@ def test_unrated_reviews_and_word_vectors_are_used_but_never_a_test_text(project
     (project.path / "data/vectors/glove.txt").write_text("\n".join(vectors), encoding="utf-8")
     printed = project.run("dvc", "repro", "evaluate")
     metrics = read_json(project, "metrics/pretrain.json")["pretrain"]
-    assert metrics["extra"] == {"known": len(test_texts) + 1, "used": 1}
-    assert "data/extra" in printed
+    extra = read_json(project, "metrics/data.json")["extra"]
+    assert (extra["read"], extra["used"]) == (len(test_texts) + 2, 1)
+    assert set(extra["reasons"]) == {"text is already in the test split", "duplicate of an earlier row"}
+    assert f"prepare: extra reviews: {len(test_texts) + 2} rows: 1 used" in printed
+    rejects = pd.read_csv(project.path / "data/prepare/extra_rejects.csv")
+    assert len(rejects) == len(test_texts) + 1
+    assert pd.read_parquet(project.path / "data/clean/transfer.parquet").text.tolist() == ["no star but word"]
     assert 0 < metrics["vectors"]["vocabulary"] < metrics["vectors"]["words"] < 0.2
     assert "vectors for " in printed
 
@@ -164,7 +169,7 @@ def test_pretraining_can_be_switched_off(project: Project, tmp_path):
     project.run("dvc", "exp", "run", "-S", "pretrain.epochs=0", "evaluate")
     assert load_file(project.path / "models/pretrain/model.safetensors") == {}
     metrics = read_json(project, "metrics/pretrain.json")
-    assert metrics == {"pretrain": {"extra": {}, "vectors": {"vocabulary": 0, "words": 0}}}
+    assert metrics == {"pretrain": {"vectors": {"vocabulary": 0, "words": 0}}}
     assert "failed" not in project.run("dvc", "plots", "show")
 
 
