@@ -4,6 +4,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,10 @@ settings.register_profile("untimed", parent=settings(), deadline=None)
 settings.load_profile("untimed")
 
 ROOT = Path(__file__).parent.parent
+NO_EXTRA = tempfile.TemporaryDirectory()
+"""An empty folder: no extra reviews, wherever a test runs prepare."""
 SMALL = {
+    "data.extra_path": "data/extra",
     "synthesize.reviews": 500,
     "encode.min_count": 1,
     "model.embedding_dim": 16,
@@ -60,6 +64,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def changed_params(changes: dict[str, Any]) -> dict[str, Any]:
     """The content of params.yaml with some keys (section.key) changed."""
     raw = YAML(typ="safe", pure=True).load(ROOT / "params.yaml")
+    raw["data"]["extra_path"] = NO_EXTRA.name
     for name, value in changes.items():
         section, key = name.split(".")
         raw[section][key] = value

@@ -1,3 +1,4 @@
+from collections import Counter
 from itertools import islice
 
 import numpy as np
@@ -120,7 +121,7 @@ def test_the_lstm_gets_closer_to_the_bayes_optimal_loss_than_a_bag_of_words(make
 
     clean = make_cleaner("english", params.clean, find_stop_words("english"))
     cleaned = {split: [clean(text) for text in part.texts] for split, part in texts.items()}
-    words = choose_vocabulary(count_words(cleaned["train"]), params.encode.min_count, params.encode.vocabulary_size)
+    words = choose_vocabulary(count_words(cleaned["train"]), Counter(), params.encode)
     ids = {word: FIRST_WORD + place for place, word in enumerate(words)}
 
     def encode(split):
