@@ -28,12 +28,14 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import train_test_split
 from threadpoolctl import threadpool_limits
 
+from benchmarks.quality import labels_of
 from benchmarks.source_method import EPOCHS, clean, draw, fit, padded_ids, predict, word_index
 from src.core.errors import run
 from src.core.files import atomic_write, write_json
 from src.core.params import Params, Teach, read_params
 from src.core.schema import SPLITS, STARS
 from src.core.seeds import seed_for
+from src.evaluation.baselines import predict_proba
 from src.evaluation.metrics import prediction_result
 from src.learning.checkpoints import Checkpoint
 from src.learning.classification import predict as predict_encoded
@@ -223,9 +225,9 @@ def frozen(splits: Splits, params: Params, seed: int) -> Found:
         started = time.monotonic()
         model = LogisticRegression(C=c, max_iter=1000).fit(train, labels_of(splits.train))
         seconds = embedding + time.monotonic() - started
-        loss = prediction_result(all_classes(model, valid), labels_of(splits.valid)).loss.mean()
+        loss = prediction_result(predict_proba(model, valid, len(STARS)), labels_of(splits.valid)).loss.mean()
         if loss < best_loss:
-            best_loss, best = loss, Found(all_classes(model, test), seconds, {"C": c})
+            best_loss, best = loss, Found(predict_proba(model, test, len(STARS)), seconds, {"C": c})
     return best
 
 
@@ -259,18 +261,6 @@ def pretrained(settings: Teach) -> Teacher:
 def print_epoch(epoch: Epoch) -> None:
     """Print an epoch of fine-tuning, which takes minutes."""
     print(f"peers: transformer: {epoch}", flush=True)
-
-
-def labels_of(table: pd.DataFrame) -> np.ndarray:
-    """The class of each rating, int64 [reviews]."""
-    return table.rating.to_numpy(np.int64) - STARS[0]
-
-
-def all_classes(model: LogisticRegression, vectors: np.ndarray) -> np.ndarray:
-    """Predict float64 [texts, 5] from vectors float32 [texts, hidden]; a star that never occurred gets 0."""
-    probabilities = np.zeros((len(vectors), len(STARS)))
-    probabilities[:, model.classes_] = model.predict_proba(vectors)
-    return probabilities
 
 
 def source(splits: Splits, params: Params, seed: int) -> Found:

@@ -21,7 +21,6 @@ import pandas as pd
 import tensorflow as tf
 import torch
 from nltk.stem.snowball import SnowballStemmer
-from safetensors.torch import load_file
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
 
@@ -30,11 +29,11 @@ from benchmarks.peers import pretrained, teach_settings
 from benchmarks.timing import Way, compare, timed
 from src.core.errors import UserError
 from src.core.files import read_json
-from src.core.params import Model, Params, read_params
+from src.core.params import Params, read_params
 from src.core.schema import SPLITS, STARS
 from src.corpus.synthesis import synthesize
 from src.learning.classification import predict
-from src.learning.model import ReviewModel
+from src.learning.model import ReviewModel, load_model
 from src.learning.teacher import Teacher
 from src.serving.predictor import Predictor
 from src.text.cleaning import make_cleaner
@@ -178,12 +177,9 @@ def best_batch_size(way: Callable[[list[str], int], Any], texts: list[str]) -> i
 
 
 def trained_model() -> tuple[ReviewModel, np.ndarray]:
-    """The model of the stage train, and what is added to its logits, float64 [classes]."""
-    description = read_json(Path("models/train/model.json"))
+    """Load the model of the stage train, and its prior correction, float64 [classes]."""
     shift = np.array(read_json(Path("data/resample/log_prior_shift.json")))
-    model = ReviewModel(Model(**description["model"]), description["words"], len(shift))
-    model.load_state_dict(load_file("models/train/model.safetensors"))
-    return model, shift
+    return load_model(Path("models/train"), len(shift)), shift
 
 
 def predict_file(params: Params, rounds: int) -> None:

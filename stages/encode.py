@@ -74,12 +74,15 @@ def main() -> None:
 
 def count_file(path: Path) -> Counter[str]:
     """Count the words of one file, without those of variations, which repeat the words of the train split."""
-    counts: Counter[str] = Counter()
-    for batch in read_parts(path):
-        if "variation" in batch.schema.names:
-            batch = batch.filter(pc.invert(batch.column("variation")))
-        counts += count_words(batch.column("text").to_pylist())
-    return counts
+    return count_words(text for batch in read_parts(path) for text in own_texts(batch))
+
+
+def own_texts(batch: pa.RecordBatch) -> list[str]:
+    """Return the texts of a batch that people wrote."""
+    if "variation" in batch.schema.names:
+        batch = batch.filter(pc.invert(batch.column("variation")))
+    texts: list[str] = batch.column("text").to_pylist()
+    return texts
 
 
 def encode_file(vocabulary: Path, max_length: int, job: tuple[Path, Path]) -> tuple[int, int]:

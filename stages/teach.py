@@ -51,9 +51,7 @@ def main() -> None:
         return
     with atomic_write(OUTPUT) as temporary:
         temporary.mkdir()
-        with ReviewWriter(temporary / "transfer.parquet", TRANSFER_SCHEMA) as writer:
-            for part in read_batches(EXTRA):
-                writer.add(transfer_table(part.texts, part.languages, variation=False, probabilities=None))
+        write_transfer(temporary / "transfer.parquet", varied=[], rate=None)
     write_empty_curves(CURVES)
     write_json(METRICS, {})
 
@@ -111,9 +109,9 @@ def read_split(split: str) -> Split:
 
 
 def resumable_rate(teacher: "Teacher", batch_size: int, folder: Path) -> Rate:
-    """Return the function that rates texts; what it has rated is kept in `folder`, and read from there by a later run.
+    """Return the function that rates texts. It saves its results in `folder`, from which a later run reads them.
 
-    It must be called for the same texts in the same order.
+    The later run must rate the same texts in the same order.
     """
     import numpy as np
 
@@ -154,24 +152,23 @@ def variations(train: Split, held_out: Iterable[str], settings: Teach, seed: int
     yield part
 
 
-def write_transfer(path: Path, varied: Iterable[Split], rate: Rate) -> dict[str, int]:
-    """Write the extra reviews and the variations with their probabilities; return the number of both."""
+def write_transfer(path: Path, varied: Iterable[Split], rate: Rate | None) -> dict[str, int]:
+    """Write the extra reviews and the variations, with probabilities if there is a teacher; return how many of both."""
     counts = {"extra": 0, "variations": 0}
     with ReviewWriter(path, TRANSFER_SCHEMA) as writer:
         for name, parts in (("extra", read_batches(EXTRA)), ("variations", varied)):
             for part in parts:
-                table = transfer_table(part.texts, part.languages, name == "variations", rate(part.texts))
+                table = transfer_table(part, name == "variations", rate(part.texts) if rate else None)
                 writer.add(table)
                 counts[name] += len(table)
     return counts
 
 
-def transfer_table(
-    texts: list[str], languages: list[str | None], variation: bool, probabilities: "np.ndarray | None"
-) -> pa.Table:
+def transfer_table(part: Split, variation: bool, probabilities: "np.ndarray | None") -> pa.Table:
     """Return a part of the transfer set, as TRANSFER_SCHEMA."""
-    columns = {"text": texts, "language": languages, "variation": [variation] * len(texts)}
-    columns |= dict.fromkeys(PROBABILITIES, [None] * len(texts)) if probabilities is None else columns_of(probabilities)
+    size = len(part.texts)
+    columns = {"text": part.texts, "language": part.languages, "variation": [variation] * size}
+    columns |= dict.fromkeys(PROBABILITIES, [None] * size) if probabilities is None else columns_of(probabilities)
     return pa.table(columns, TRANSFER_SCHEMA)
 
 

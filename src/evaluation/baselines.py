@@ -51,14 +51,14 @@ def logistic_regressions(
         best_loss, best_probabilities, best_c = np.inf, np.empty(0), 0.0
         for c in settings.C:
             model = LogisticRegression(C=c, class_weight=class_weight, max_iter=1000).fit(x_train, train.labels)
-            loss = float(prediction_result(_predict_proba(model, x_valid, classes), valid.labels).loss.mean())
+            loss = float(prediction_result(predict_proba(model, x_valid, classes), valid.labels).loss.mean())
             if loss < best_loss:
-                best_loss, best_probabilities, best_c = loss, _predict_proba(model, x_test, classes), c
+                best_loss, best_probabilities, best_c = loss, predict_proba(model, x_test, classes), c
         yield name, best_probabilities, best_c
 
 
-def _predict_proba(model: LogisticRegression, x: Any, classes: int) -> np.ndarray:
-    """Predict with a column for every class, 0 for those that the model never saw; x: sparse [reviews, features]."""
+def predict_proba(model: LogisticRegression, x: Any, classes: int) -> np.ndarray:
+    """Predict with a column for every class, 0 for those that the model never saw; x: [reviews, features]."""
     probabilities = np.zeros((x.shape[0], classes))
     probabilities[:, model.classes_] = model.predict_proba(x)
     return probabilities
