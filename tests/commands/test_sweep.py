@@ -239,6 +239,7 @@ def test_dvc_writes_values_to_params_yaml_with_their_types(tmp_path: Path):
         "train.lr": 1e-05,
         "train.epochs": 3,
         "train.resume": False,
+        "data.extra_path": "more reviews",
         "data.split_column": "split",
         "data.encoding": None,
         "data.slice_columns": ["a b"],
