@@ -70,6 +70,7 @@ def describe(params: Params, files: dict[str, str]) -> ModelDescription:
         "prepare": params.prepare.model_dump(),
         "pretrain": params.pretrain.model_dump(exclude={"vectors_path"}),
         "resample": params.resample.model_dump(),
+        "teach": params.teach.model_dump(),
         "train": params.train.model_dump(),
     }
     return ModelDescription(

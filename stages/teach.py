@@ -70,15 +70,14 @@ def teach(params: Params, model: str) -> None:
 
     settings, seed = params.teach, seed_for(params.base.seed, "teach")
     be_deterministic(params.train.threads)
-    location = find_model(model)
+    folder = find_model(model)
     torch.manual_seed(seed_for(seed, "weights"))
-    teacher = load_teacher(settings, location, len(STARS)).to(choose_device(params.train.device))
+    teacher = load_teacher(settings, folder, len(STARS)).to(choose_device(params.train.device))
     train, valid, test = map(read_split, ("train", "valid", "test"))
     labels, valid_labels = (np.searchsorted(STARS, split.ratings) for split in (train, valid))
     task = fine_tuning(teacher, (train.texts, labels), (valid.texts, valid_labels), settings)
     values = [seed, settings.model_dump(), params.train.device, params.train.threads]
-    inputs = [INPUT, location] if isinstance(location, Path) else [INPUT]
-    with resumable(CHECKPOINTS / fingerprint(inputs, values), settings.resume) as checkpoint:
+    with resumable(CHECKPOINTS / fingerprint([INPUT, folder], values), settings.resume) as checkpoint:
         with LiveLogger(CURVES, METRICS) as curves:
             best = fit(task, settings, seed, curves.log_epoch, checkpoint)
         rate = resumable_rate(teacher, settings.batch_size, checkpoint.path.parent)

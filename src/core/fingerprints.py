@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 PROJECT_PACKAGES = ("src", "stages", "commands")
-VERSIONED_PACKAGES = ("nltk", "numpy", "onnxruntime", "pyarrow", "safetensors", "torch")
+VERSIONED_PACKAGES = ("nltk", "numpy", "onnxruntime", "pyarrow", "safetensors", "tokenizers", "torch", "transformers")
 
 
 def fingerprint(inputs: Iterable[Path], values: Any) -> str:

@@ -23,6 +23,8 @@ os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")  # of no use for short 
 CONFIG, WEIGHTS = "config.json", "*.safetensors"
 PICKLES = (".bin", ".pt", ".pth", ".pkl", ".ckpt", ".h5", ".msgpack")
 TOKENIZERS = {"tokenizer.json", "vocab.txt", "vocab.json", "spiece.model", "sentencepiece.bpe.model", "tokenizer.model"}
+TOKENIZER_SETTINGS = ("tokenizer_config.json", "special_tokens_map.json", "added_tokens.json", "merges.txt")
+MISSING = "transformers is missing; pip install -r requirements-teach.txt, or leave teach.model empty"
 MEMORY_FACTOR = 6
 """Memory that training takes, relative to the weights: weights, gradients, two moments, best weights, a checkpoint."""
 MOST_UNKNOWN = 0.3
@@ -61,10 +63,10 @@ class Teacher(nn.Module):
         return float((reviews.ids == self.tokenizer.unk_token_id).mean())
 
 
-def load_teacher(settings: Teach, location: Path | str, classes: int) -> Teacher:
+def load_teacher(settings: Teach, folder: Path, classes: int) -> Teacher:
     """Load a pre-trained transformer with a new output layer, whose weights are random.
 
-    location: what find_model returned.
+    folder: what find_model returned.
 
     Raises:
         UserError: transformers is not installed, or the model is of another kind or damaged.
@@ -73,14 +75,13 @@ def load_teacher(settings: Teach, location: Path | str, classes: int) -> Teacher
         from transformers import AutoModelForSequenceClassification, AutoTokenizer
         from transformers.utils import logging
     except ImportError:
-        problem = "transformers is missing; pip install -r requirements-teach.txt, or leave teach.model empty"
-        raise UserError(f"teach.model: {settings.model}: {problem}") from None
+        raise UserError(f"teach.model: {settings.model}: {MISSING}") from None
     logging.set_verbosity_error()
     logging.disable_progress_bar()
     try:
-        tokenizer = AutoTokenizer.from_pretrained(location, trust_remote_code=False)
+        tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
         transformer = AutoModelForSequenceClassification.from_pretrained(
-            location, num_labels=classes, use_safetensors=True, dtype=torch.float32, trust_remote_code=False
+            folder, num_labels=classes, use_safetensors=True, dtype=torch.float32, trust_remote_code=False
         )
         teacher = Teacher(transformer, tokenizer, settings)
         teacher(*(torch.ones(shape, dtype=torch.int64) for shape in ((1, 1), (1,))))
@@ -110,11 +111,11 @@ def fine_tuning(
     return ClassificationTask(teacher, reviews, rows, valid_reviews, no_shift, settings.batch_size)
 
 
-def find_model(name: str) -> Path | str:
-    """Return the folder of a model: `name` itself or the one in the installed package; a hub name is returned as it is.
+def find_model(name: str) -> Path:
+    """Return the folder of a model: `name` itself, or that of the installed package, or of the copy from the hub.
 
     Raises:
-        UserError: there is no such folder or package, or the folder holds no model that can be loaded safely.
+        UserError: there is no such folder, package or hub name, or the folder holds no model that can be loaded safely.
     """
     folder = Path(name).expanduser()
     if not folder.is_dir() and folder.parts == (name,):
@@ -123,12 +124,29 @@ def find_model(name: str) -> Path | str:
         found = [file.parent for place in places or () for file in sorted(Path(place).rglob(CONFIG))]
         folder = next((each for each in found if any(each.glob(WEIGHTS))), folder)
     if not folder.is_dir():
-        if len(folder.parts) == 2 and not folder.is_absolute() and not folder.exists() and name[0] not in ".~":
-            return name
-        problem = "no such folder, and no installed package that holds a model"
-        raise UserError(f"teach.model: {name}: {problem}; correct the name, or pip install the package")
+        if len(folder.parts) != 2 or folder.is_absolute() or folder.exists() or name[0] in ".~":
+            problem = "no such folder, and no installed package that holds a model"
+            raise UserError(f"teach.model: {name}: {problem}; correct the name, or pip install the package")
+        folder = download(name)
     check_folder(folder, name)
     return folder
+
+
+def download(name: str) -> Path:
+    """Copy what is safe of a model on the Hugging Face hub, unless an earlier run has; return its folder.
+
+    Raises:
+        UserError: it cannot be copied.
+    """
+    try:
+        from huggingface_hub import snapshot_download
+
+        return Path(snapshot_download(name, allow_patterns=[CONFIG, WEIGHTS, *TOKENIZERS, *TOKENIZER_SETTINGS]))
+    except ImportError:
+        raise UserError(f"teach.model: {name}: {MISSING}") from None
+    except Exception as error:  # no network, no such name, no permission, a full disk
+        problem = f"no such folder, and it cannot be copied from the hub ({excerpt(' '.join(str(error).split()))})"
+        raise UserError(f"teach.model: {name}: {problem}; correct the name, or check the network") from None
 
 
 def check_folder(folder: Path, name: str) -> None:

