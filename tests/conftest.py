@@ -29,6 +29,7 @@ SMALL = {
     "encode.min_count": 1,
     "model.embedding_dim": 16,
     "model.hidden_size": 16,
+    "model.word_pairs": 1024,
     "pretrain.epochs": 2,
     "pretrain.min_steps": 0,
     "train.epochs": 2,

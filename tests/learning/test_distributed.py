@@ -22,6 +22,7 @@ PLAIN = [sys.executable, "-m", "stages.train"]
 SMALL = {
     "model.embedding_dim": 8,
     "model.hidden_size": 8,
+    "model.word_pairs": 64,
     "train.batch_size": 7,
     "train.checkpoint_steps": 10,
     "train.portable": False,
