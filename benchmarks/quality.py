@@ -116,7 +116,8 @@ def read_predictions(clone: Path, peers: list[str]) -> tuple[np.ndarray, dict[st
     ours, labels = pd.read_parquet(clone / "data/evaluate/predictions.parquet"), labels_of(splits["test"])
     everyone = {"model": (ours[COLUMNS].to_numpy(), labels)}
     baselines = sorted((clone / "data/baseline").glob("*.parquet"))
-    for path in [*baselines, *(clone / f"data/peers/{peer}.parquet" for peer in peers)]:
+    teachers = (clone / "data/teach").glob("teacher.parquet")
+    for path in [*baselines, *teachers, *(clone / f"data/peers/{peer}.parquet" for peer in peers)]:
         table = pd.read_parquet(path)
         everyone[path.stem] = (table[COLUMNS].to_numpy(), labels_of(table) if "rating" in table else labels)
     true_probabilities = splits["test"][list(TRUE_PROBABILITIES)]
