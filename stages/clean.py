@@ -1,5 +1,6 @@
 """Clean each review: keep the words that carry its meaning, and reduce them to their stems."""
 
+from collections import Counter
 from functools import partial
 from pathlib import Path
 
@@ -26,15 +27,32 @@ def main() -> None:
         jobs.append((TRANSFER, temporary / TRANSFER.name))
         for _, target in jobs:
             target.parent.mkdir(parents=True, exist_ok=True)
-        executor.map(partial(clean_file, params.clean), jobs)
+        failures = sum(executor.map(partial(clean_file, params.clean), jobs), Counter())
+    if failures:
+        kinds = ", ".join(f"{count} {kind}" for kind, count in failures.most_common())
+        print(f"clean: {failures.total()} texts could not be cleaned and are now without words ({kinds})")
 
 
-def clean_file(settings: Clean, job: tuple[Path, Path]) -> None:
-    """Clean the reviews of one file, each by the rules of its language, and write them to another."""
+def clean_file(settings: Clean, job: tuple[Path, Path]) -> Counter[str]:
+    """Clean the reviews of one file, each by the rules of its language, and write them to another.
+
+    Returns:
+        How many texts could not be cleaned, by the kind of the error; each of them is written without words.
+    """
     source, target = job
     cleaners = cached_cleaners(settings, find_stop_words)
+    failures: Counter[str] = Counter()
+
+    def clean(text: str, language: str | None) -> str:
+        try:
+            return cleaners[cleaned_as(language)](text)
+        except Exception as error:  # whatever it is, the other reviews are not lost for it
+            failures[type(error).__name__] += 1
+            return ""
+
     with atomic_write(target) as temporary:
-        map_texts(source, temporary, lambda text, language: cleaners[cleaned_as(language)](text))
+        map_texts(source, temporary, clean)
+    return failures
 
 
 if __name__ == "__main__":

@@ -3,7 +3,11 @@
 import os
 import sys
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import TypeVar
+
+T = TypeVar("T")
+R = TypeVar("R")
 
 
 class UserError(Exception):
@@ -16,6 +20,26 @@ def excerpt(text: str, characters: int = 80) -> str:
     line = " ".join(text[: 10 * characters].split())
     shown = "".join(character if character.isprintable() else "\ufffd" for character in line)
     return shown if len(shown) <= characters else shown[: characters - 3] + "..."
+
+
+def fail_alone(
+    function: Callable[[Sequence[T]], R],
+    items: Sequence[T],
+    failed: Callable[[Exception], R],
+    join: Callable[[R, R], R],
+) -> R:
+    """Return what a function makes of some items; an item that it fails for, whatever the reason, harms no other.
+
+    The items of a call that fails are halved until the failing ones are alone. failed: makes the result of such an
+    item. join: makes one result of the results of neighbours.
+    """
+    try:
+        return function(items)
+    except Exception as error:
+        if len(items) <= 1:
+            return failed(error)
+    middle = len(items) // 2
+    return join(*(fail_alone(function, half, failed, join) for half in (items[:middle], items[middle:])))
 
 
 def run(main: Callable[[], None]) -> None:

@@ -7,6 +7,8 @@ from decimal import Decimal
 from hashlib import blake2b
 from typing import Any
 
+from src.core.normalisation import nfkc
+
 STARS = (1, 2, 3, 4, 5)
 SPLITS = ("train", "valid", "test")
 EXTRA = "extra"
@@ -58,7 +60,7 @@ def text_problem(text: str | None) -> str | None:
 
 def normalised_text(text: str) -> str:
     """Return the form by which texts are compared: NFKC, case folded, single spaces."""
-    folded = text.lower() if text.isascii() else unicodedata.normalize("NFKC", text).casefold()
+    folded = text.lower() if text.isascii() else nfkc(text).casefold()
     return " ".join(folded.split())
 
 

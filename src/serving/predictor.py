@@ -11,7 +11,7 @@ from typing import Annotated, Any, NamedTuple
 import numpy as np
 from pydantic import Field, ValidationError
 
-from src.core.errors import UserError
+from src.core.errors import UserError, fail_alone
 from src.core.params import Clean, Decision, Language, Section, TableLanguage
 from src.core.schema import read_text, text_problem
 from src.evaluation.decisions import decide
@@ -114,7 +114,13 @@ class Predictor:
         self._session = onnxruntime.InferenceSession(folder / NETWORK, options)
 
     def predict(self, cells: Sequence[Any]) -> Predictions:
-        """Predict the ratings for the cells of a text column; a text without a known word gets a reason instead."""
+        """Predict the ratings for the cells of a text column.
+
+        A text without a known word gets a reason instead, and so does one that fails, without harm to the others.
+        """
+        return fail_alone(self._predict, cells, self._failed, _join)
+
+    def _predict(self, cells: Sequence[Any]) -> Predictions:
         cleaned, reasons = self._read(cells)
         rated = np.array([reason is None for reason in reasons], bool)
         probabilities = np.full((len(reasons), len(self.stars)), np.nan)
@@ -128,7 +134,11 @@ class Predictor:
 
     def reasons(self, cells: Sequence[Any]) -> list[str | None]:
         """Return for each cell why it cannot be rated, None if it can."""
-        return self._read(cells)[1]
+        return fail_alone(lambda cells: self._read(cells)[1], cells, lambda error: [_failure(error)], list.__add__)
+
+    def _failed(self, error: Exception) -> Predictions:
+        unknown, zero = np.full((1, len(self.stars)), np.nan), np.zeros(1, np.int64)
+        return Predictions(unknown, zero, unknown[:, 0], zero, zero, [_failure(error)])
 
     def _read(self, cells: Sequence[Any]) -> tuple[_Cleaned, list[str | None]]:
         texts = [read_text(cell) for cell in cells]
@@ -179,6 +189,21 @@ class Predictor:
 
     def _expected_rating(self, reviews: EncodedReviews) -> np.ndarray:
         return self.predict_encoded(reviews) @ self.stars
+
+
+def _failure(error: Exception) -> str:
+    return f"cannot be read ({type(error).__name__})"  # its message may quote the text
+
+
+def _join(first: Predictions, second: Predictions) -> Predictions:
+    return Predictions(
+        np.concatenate([first.probabilities, second.probabilities]),
+        np.concatenate([first.predicted, second.predicted]),
+        np.concatenate([first.expected, second.expected]),
+        np.concatenate([first.word_count, second.word_count]),
+        np.concatenate([first.known_words, second.known_words]),
+        first.reasons + second.reasons,
+    )
 
 
 @lru_cache(maxsize=1)

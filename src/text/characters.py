@@ -3,8 +3,11 @@
 import html
 import html.entities
 import re
-import unicodedata
 
+from src.core.normalisation import nfkc
+
+MOST_CHARACTERS = 10_000
+"""Characters of a text after which it is cut."""
 MOST_UNESCAPED = 3
 """How often entities are unescaped: an export may escape a text that is already escaped (&amp;lt;3)."""
 ENTITY = re.compile(r"&(?:#[0-9]{1,7}|#[xX][0-9a-fA-F]{1,6}|[a-zA-Z][a-zA-Z0-9]{1,31});")
@@ -69,7 +72,7 @@ def fold(text: str, normalise: bool) -> str:
         return text.lower().replace("`", "'")
     text = text.translate(TABLE)
     if normalise:
-        text = unicodedata.normalize("NFKC", text)
+        text = nfkc(text)[:MOST_CHARACTERS]  # one character can become eighteen
     # The Turkish İ becomes an i with a dot above.
     text = text.casefold().replace("i\u0307", "i").replace("`", "'").replace("\u2044", "/")
-    return unicodedata.normalize("NFKC", text) if normalise else text
+    return nfkc(text) if normalise else text

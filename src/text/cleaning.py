@@ -2,13 +2,13 @@
 
 import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import lru_cache
 
 import regex
 
 from src.core.params import Clean, Language, TableLanguage
-from src.text.characters import MARKUP, fold, unescape
+from src.text.characters import MARKUP, MOST_CHARACTERS, fold, unescape
 from src.text.languages import cleaned_as, detect
 from src.text.words import EMOTICON, StopWords, make_splitter
 
@@ -30,10 +30,17 @@ ENGLISH_NEGATIONS = {
 """English negations by their form without an apostrophe."""
 REMEMBERED = 100_000
 """Entries of a cache. A full cache is emptied, so memory does not grow with the number of reviews."""
-LONGEST_STEMMED = 100
-"""Longest word, in characters, that is stemmed: a word of thousands of endings would take seconds."""
-LONGEST_REMEMBERED = 50
-"""Longest text, in characters, that is cached."""
+LONGEST_WORD = 50
+"""Longest word, in characters, that is stemmed, and longest piece of a text that is cached."""
+SHORT = 2_000
+"""Characters; such a text is not worth the count of its work, whatever it holds."""
+PIECE = 500
+"""Characters; a longer piece without spaces of a text that is not short is cut, so that its work can be counted."""
+MOST_WORK = 700
+"""Work on the different words of a text that is not short, in stemmings, after which the rest of it is left out.
+
+Half of it is enough for the 400 words that encode.max_length leaves of a review.
+"""
 
 
 def make_cleaner(language: Language, settings: Clean, words: StopWords) -> Callable[[str], str]:
@@ -42,31 +49,37 @@ def make_cleaner(language: Language, settings: Clean, words: StopWords) -> Calla
     Each distinct word, and each distinct chunk between two spaces, is processed once and looked up after that.
     Cleaning is idempotent: a word is processed again until it no longer changes.
     """
-    clean_word = _WordCleaner(language, settings, words)
-
-    def clean_fully(word: str) -> str:
-        cleaned = clean_word(word)
-        for _ in range(len(word)):  # a loop, since a word of many endings would be too deep a recursion
-            if cleaned == word:
-                break
-            if cleaned in cached_words:
-                return cached_words[cleaned]
-            word, cleaned = cleaned, clean_word(cleaned)
-        cached_words.store(cleaned, cleaned)
-        return cleaned
-
-    def clean_chunk(chunk: str) -> str:
-        tokens = split(chunk)
-        if len(tokens) == 1:
-            return cached_words[tokens[0]]
-        return " ".join(filter(None, map(cached_words.__getitem__, tokens)))
-
-    cached_words, cached_chunks = _Cache(clean_fully), _Cache(clean_chunk)
+    words_cleaned = _WordCache(_WordCleaner(language, settings, words))
     split = make_splitter(settings, apostrophes=language in ("english", "other"))
 
+    def clean_piece(piece: str) -> str:
+        tokens = split(piece)
+        if len(tokens) == 1:
+            return words_cleaned[tokens[0]]
+        return " ".join(filter(None, map(words_cleaned.__getitem__, tokens)))
+
+    def clean_beginning(text: str) -> str:
+        """Clean a text that may be hostile until MOST_WORK is done: the work depends on the text, not on the caches."""
+        cleaned: dict[str, str] = {}
+        pieces: list[str] = []
+        work = 0.0
+        for piece in _pieces(text):
+            if piece not in cleaned:
+                if work >= MOST_WORK:
+                    break
+                tokens = split(piece)
+                cleaned[piece] = " ".join(filter(None, map(words_cleaned.__getitem__, tokens)))
+                work += sum(map(words_cleaned.work, set(tokens)))
+                if not piece.isalnum():
+                    work += len(piece) / 16 + len(tokens) / 8
+            pieces.append(cleaned[piece])
+        return " ".join(filter(None, pieces))
+
+    pieces_cleaned = _Cache(clean_piece)
     markup, tatweel, normalise = settings.remove_markup, settings.squeeze_elongation, settings.normalise_unicode
 
     def clean(text: str) -> str:
+        text = text[:MOST_CHARACTERS]
         if "&" in text or "\\" in text:
             text = unescape(text, entities=markup)
         text = fold(text, normalise)
@@ -74,9 +87,18 @@ def make_cleaner(language: Language, settings: Clean, words: StopWords) -> Calla
             text = fold(text.replace(TATWEEL, ""), normalise)  # marks that it held apart now belong together
         if markup and ("<" in text or "@" in text or "://" in text or "www." in text):
             text = MARKUP.sub(" ", text)
-        return " ".join(filter(None, map(cached_chunks.__getitem__, text.split())))
+        if len(text) > SHORT:
+            return clean_beginning(text)
+        return " ".join(filter(None, map(pieces_cleaned.__getitem__, text.split())))
 
     return clean
+
+
+def _pieces(text: str) -> Iterator[str]:
+    """Yield what stands between the spaces of a text, long pieces in parts."""
+    for piece in text.split():
+        for start in range(0, len(piece), PIECE):
+            yield piece[start : start + PIECE]
 
 
 class Cleaners(dict[Language, Callable[[str], str]]):
@@ -120,8 +142,38 @@ class _Cache(dict[str, str]):
         """Keep a result that is known already."""
         if len(self) >= REMEMBERED:
             self.clear()
-        if len(text) <= LONGEST_REMEMBERED:
+        if len(text) <= LONGEST_WORD:
             self[text] = result
+
+
+class _WordCache(_Cache):
+    """Words as they are when cleaning no longer changes them, and how often each was stemmed for that."""
+
+    def __init__(self, clean_word: Callable[[str], str]) -> None:
+        super().__init__(clean_word)
+        self._more_than_twice: dict[str, int] = {}
+
+    def __missing__(self, word: str) -> str:
+        cleaned, times = self._function(word), 1
+        form = word
+        while cleaned != form and cleaned not in self and times <= len(word):
+            form, cleaned, times = cleaned, self._function(cleaned), times + 1
+        if cleaned != form and cleaned in self:
+            times += self.work(cleaned)
+            cleaned = self[cleaned]
+        self.store(cleaned, cleaned)
+        self.store(word, cleaned)
+        if times > 2 and word in self:
+            self._more_than_twice[word] = times
+        return cleaned
+
+    def work(self, word: str) -> int:
+        """Return how often a cached word was stemmed, at least once."""
+        return 1 if self.get(word, word) in (word, "") else self._more_than_twice.get(word, 2)
+
+    def clear(self) -> None:
+        super().clear()
+        self._more_than_twice.clear()
 
 
 class _WordCleaner:
@@ -141,7 +193,7 @@ class _WordCleaner:
     def __call__(self, word: str) -> str:
         if word[:1] in ("", "!", "?"):
             return word[:1]
-        if len(word) > LONGEST_STEMMED:
+        if len(word) > LONGEST_WORD:
             return word
         if self._squeeze and ELONGATION.search(word):
             single, double = ELONGATION.sub(r"\1", word), ELONGATION.sub(r"\1\1", word)
@@ -153,8 +205,10 @@ class _WordCleaner:
                 return "" if self._drop_negations else word
         if word in self._stop:
             return ""
-        stem = LOOSE_ENDS.sub("", self._stem(word))
-        return word if EMOTICON.fullmatch(stem) else stem  # the French stem of xds is xd, and no smile
+        stem = self._stem(word)
+        if not stem.isalnum():
+            stem = LOOSE_ENDS.sub("", stem)
+        return word if stem[:2] == "xd" and EMOTICON.fullmatch(stem) else stem  # the French stem of xds is no smile
 
     def _stem_fully(self, word: str) -> str:
         while (stem := self._stem(word)) != word:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from functools import lru_cache
 from typing import get_args
 
+from src.core.normalisation import nfkc
 from src.core.params import Language, TableLanguage
 
 SUPPORTED = frozenset(get_args(Language))
@@ -100,7 +101,7 @@ def _detect_one(text: str, classify: Callable[[str], tuple[str, float]]) -> str 
 def _letters(text: str) -> str:
     """Return the words of a text without links, markup, digits and emoji, which would lower the probability."""
     prose = NOT_PROSE.sub(" ", text[:MOST_CHARACTERS])
-    words = " ".join(unicodedata.normalize("NFKC", prose).translate(_LETTERS).split())
+    words = " ".join(nfkc(prose).translate(_LETTERS).split())
     # The detector has not seen capitals; it does see that German nouns have one.
     return CAPITALS.sub(lambda word: _lower(word[0]) if word[0].isupper() else word[0], words)
 

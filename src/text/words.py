@@ -23,8 +23,9 @@ NO_SPACES = (
     r"&&[\p{L}\p{Nl}]]"
 )
 """Letters of scripts that put no space between words."""
-CHARACTER = rf"{NO_SPACES}(?:[\p{{M}}\u200c\u200d]|(?<=[\u1039\u17d2]){NO_SPACES})*+"
-"""A letter with its marks, and in Khmer and Burmese with the letters that are stacked below it."""
+CHARACTER = rf"{NO_SPACES}(?:[\p{{M}}\u200c\u200d]|(?<=[\u1039\u17d2]){NO_SPACES}){{0,30}}+"
+"""A letter with its marks, and in Khmer and Burmese with the letters that are stacked below it: at most 30, since a
+search for repeats reads as far as this from every letter."""
 FIRST = rf"[[\p{{L}}\p{{N}}]--{NO_SPACES}]"
 MARKS = r"[\p{M}--\u20e3]"
 """Marks that are part of a word; a key cap is none, so that two digits with key caps are two emoji."""

@@ -159,3 +159,34 @@ print([name for name in unused if name in sys.modules])
     command = [sys.executable, "-c", program, project.path / "models/export"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
     assert done.stdout == "[]\n"
+
+
+class FailingCleaner:
+    """Cleans like another cleaner, but fails for one text, with an error that nobody expects."""
+
+    def __init__(self, clean):
+        self.clean = clean
+
+    def __call__(self, text):
+        if text == "fail":
+            raise RecursionError("quotes the review")
+        return self.clean(text)
+
+
+def test_a_text_that_fails_harms_no_other(project, predictor):
+    broken = Predictor(project.path / "models/export")
+    broken.clean = FailingCleaner(broken.clean)
+    texts = ["I love it", "fail", "It crashes", "", "fail", "Great!"]
+    found, expected = broken.predict(texts), predictor.predict(texts)
+    assert found.reasons == [
+        None,
+        "cannot be read (RecursionError)",
+        None,
+        "no text",
+        "cannot be read (RecursionError)",
+        None,
+    ]
+    assert broken.reasons(texts) == found.reasons
+    rated = [0, 2, 5]
+    np.testing.assert_allclose(found.probabilities[rated], expected.probabilities[rated], atol=1e-6)
+    assert found.predicted.tolist() == [expected.predicted[0], 0, expected.predicted[2], 0, 0, expected.predicted[5]]

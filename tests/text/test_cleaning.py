@@ -1,10 +1,13 @@
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
 from src.core.params import check_params
-from src.text.cleaning import make_cleaner
+from src.text.cleaning import _WordCleaner, make_cleaner
 from src.text.stop_words import find_stop_words
+from stages.clean import clean_file
 from tests.conftest import changed_params
 
 LANGUAGES = ("english", "german", "french", "spanish")
@@ -97,7 +100,7 @@ def test_an_arabic_stem_does_not_depend_on_the_word_before():
 
 
 def test_a_character_reference_of_thousands_of_digits_is_text():
-    digits = "9" * 5000
+    digits = "9" * 1500
     assert cleaner("other")(f"&#{digits};") == digits
 
 
@@ -113,17 +116,40 @@ def test_cleaned_texts_are_at_most_20_times_as_long(text):
     assert len(CLEANERS["english"](text)) <= 20 * len(text)
 
 
-@pytest.mark.parametrize(
-    "text", ["x." * 250_000 + "@", "\\" * 500_000, "(" * 500_000, "<" * 500_000, ":-" * 250_000, "_-" * 250_000]
-)
-def test_half_a_million_signs_take_linear_time(text):
-    # A pattern that scans the rest of the text at every sign would take minutes.
-    assert CLEANERS["english"](f"{text} crash").endswith("crash")
-
-
 @pytest.mark.parametrize("unit", ["ed", "ing", "ál", "ال", "&#9", "\u0430))", "x\u0301", ":*"])
-def test_a_text_of_one_repeated_unit_is_cleaned_whatever_its_length(unit):
-    for language in ("english", "hungarian", "arabic", "russian"):
-        clean = cleaner(language)
-        once = clean("a" + unit * 5000)
-        assert clean(once) == once
+@pytest.mark.parametrize("language", ["english", "hungarian", "arabic", "russian"])
+def test_a_text_of_one_repeated_unit_is_cleaned_idempotently(language, unit):
+    clean = cleaner(language)
+    once = clean("a" + unit * 300)
+    assert clean(once) == once
+
+
+def test_a_long_text_is_cut_where_its_work_is_done():
+    words, clean = [f"crash{number}" for number in range(1000)], CLEANERS["english"]
+    short, cleaned = clean(" ".join(words[:200])), clean(" ".join(words))
+    assert cleaned.startswith(short)
+    assert 300 < len(cleaned.split()) < len(words)
+    assert clean("crash " * 1600 + "the end") == " ".join(["crash"] * 1600 + ["end"])  # the same word costs no work
+
+
+def test_what_a_long_text_is_cut_to_does_not_depend_on_what_was_cleaned_before():
+    text = " ".join(f"{stem}edlylyed" + "ing" * (len(stem) % 4) for stem in map("x{}".format, range(900)))
+    used = cleaner("english")
+    for word in reversed(text.split()):
+        used(word)
+    assert used(text) == cleaner("english")(text)
+
+
+def test_a_text_that_cannot_be_cleaned_loses_no_other(tmp_path, monkeypatch, make_params):
+    def clean_word(self, word):
+        if word == "fail":
+            raise RecursionError
+        return original(self, word)
+
+    original = _WordCleaner.__call__
+    monkeypatch.setattr(_WordCleaner, "__call__", clean_word)
+    source, target = tmp_path / "source.parquet", tmp_path / "target.parquet"
+    texts = ["It crashes", "crashes and fail", "crashes"]
+    pq.write_table(pa.table({"text": texts, "language": [None, "english", None]}), source)
+    assert clean_file(make_params().clean, (source, target)) == {"RecursionError": 1}
+    assert pq.read_table(target)["text"].to_pylist() == ["it crashes", "", "crashes"]
