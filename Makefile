@@ -5,20 +5,21 @@ JOBS ?= 2
 TESTS ?=
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 
-# uv installs the same requirement files faster. It does not read PIP_EXTRA_INDEX_URL: pass it on, and let uv take each
-# package from whichever index has the pinned version, as pip does.
-UV := $(shell command -v uv 2> /dev/null)
-INSTALL := $(if $(UV),uv pip install --python $(VENV)/bin/python \
-  $(if $(PIP_EXTRA_INDEX_URL),--extra-index-url $(PIP_EXTRA_INDEX_URL) --index-strategy unsafe-best-match),python -m pip install) --quiet
+# uv checks what it downloads against the hashes in constraints-hashes.txt; pip cannot take hashes from constraints.
+UV := uv --quiet
+INSTALL := $(UV) pip install --python $(VENV)/bin/python --system-certs --constraint constraints-hashes.txt
+# PyTorch has an index of its own for builds without CUDA, which take 200 MB instead of 3 GB.
+TORCH_INDEX := $(if $(shell command -v nvidia-smi 2> /dev/null),,--extra-index-url https://download.pytorch.org/whl/cpu)
 
 .DEFAULT_GOAL := help
-.PHONY: help repro sweep test test-all pictures clean
+.PHONY: help repro sweep test test-all pictures constraints sbom clean
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
 
-$(VENV)/installed: requirements.txt requirements-predict.txt requirements-serve.txt requirements-excel.txt constraints.txt
+$(VENV)/installed: requirements.txt requirements-predict.txt requirements-serve.txt requirements-excel.txt constraints-hashes.txt
 	$(PYTHON) -m venv $(VENV)
+	python -m pip install --quiet --retries 1 --timeout 30 $(TORCH_INDEX) uv==0.13.9 $(shell grep '^torch==' requirements.txt)
 	$(INSTALL) --requirement requirements.txt
 	touch $@
 
@@ -40,6 +41,7 @@ test: $(VENV)/cluster $(VENV)/teach  ## set up, then check style and types and r
 	ruff format --check .
 	ruff check .
 	mypy
+	pip-licenses > /dev/null
 	pytest $(TESTS)
 
 test-all: $(VENV)/cluster $(VENV)/teach  ## the tests, with 100 kills instead of 5 (an hour)
@@ -47,6 +49,16 @@ test-all: $(VENV)/cluster $(VENV)/teach  ## the tests, with 100 kills instead of
 
 pictures: $(VENV)/installed  ## draw the pictures of the README from the results; needs Chromium
 	python -m docs.pictures
+
+constraints: $(VENV)/installed  ## write constraints.txt and its hashes after a change of a pin; UPGRADE=--upgrade for the newest of all
+	: > constraints.txt
+	$(UV) pip compile --system-certs --universal --python-version 3.11 --generate-hashes --no-annotate $(UPGRADE) \
+	  --custom-compile-command "make constraints" --output-file constraints-hashes.txt requirements*.txt
+	(echo "# Every package that requirements*.txt bring along, as tested; made by make constraints."; \
+	  sed -nE 's/^([a-z0-9].*[^ ]) *\\$$/\1/p' constraints-hashes.txt) > constraints.txt
+
+sbom: $(VENV)/cluster $(VENV)/teach  ## write sbom.json: what is installed, with versions and licences, as CycloneDX
+	$(UV) tool run --system-certs --from cyclonedx-bom==7.5.0 cyclonedx-py environment $(VENV)/bin/python --output-reproducible --output-file sbom.json
 
 clean:  ## remove the virtual environment and the outputs of stages; dvc.lock, metrics and plots stay
 	rm -rf $(VENV) $(addprefix data/,raw prepare teach clean encode resample baseline evaluate peers) models .checkpoints .dvc/cache .dvc/tmp
