@@ -17,7 +17,9 @@ from src.formats.sources import open_bytes, readable, table_name
 COLUMNS = 1000
 """Columns of a table, and fields of a row that does not fit it."""
 ROW = 100_000
-"""Characters of a row, so that neither the service nor a client holds a long one."""
+"""Characters of a row; of a longer one, only a part of each field is answered."""
+EXCERPT = 100
+"""Characters of that part."""
 EXPANSION = 5
 """Times the limit of an upload that its content may have, unpacked and as text: a small file can be huge inside."""
 MEMORY = 1 << 30
@@ -96,7 +98,10 @@ def read_lines(job: Job) -> Iterator[dict[str, Any]]:
         for number, (cells, problem) in enumerate(table.rows, 1):
             if number > job.rows:
                 raise UserError(f"more than {job.rows} rows; split it, or use python -m commands.predict")
-            characters += _check_row(f"row {number}", cells)
+            if sum(map(len, cells)) > ROW or len(cells) > COLUMNS:
+                cells = [cell[:EXCERPT] for cell in cells[:COLUMNS]]
+                problem = f"more than {ROW} characters or {COLUMNS} fields; shown here in part"
+            characters += sum(map(len, cells))
             if characters > EXPANSION * job.size:
                 raise UserError(f"more than {EXPANSION * job.size} characters; split it")
             yield {"cells": cells} | ({"problem": problem} if problem else {})
@@ -123,14 +128,6 @@ def _find_columns(names: list[str], job: Job) -> list[str]:
     for column in job.columns if job.required else []:
         require_column(column, names, "column", header=False)
     return job.columns if all(names.count(column) == 1 for column in job.columns) else []
-
-
-def _check_row(place: str, cells: list[str]) -> int:
-    """Return the characters of a row, if it is not too large."""
-    characters = sum(map(len, cells))
-    if len(cells) > COLUMNS or characters > ROW:
-        raise UserError(f"{place} has more than {COLUMNS} fields or {ROW} characters; shorten it")
-    return characters
 
 
 def _message(error: UserError, job: Job) -> str:

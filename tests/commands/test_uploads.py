@@ -266,6 +266,49 @@ def test_the_page_reads_a_large_table_and_saves_every_row_in_order(project, brow
     assert [row["reason"] for row in rows if row["reason"]] == [NO_KNOWN_WORD, "longer than 20000 characters"]
 
 
+def test_a_row_that_is_too_long_is_a_reason_in_its_row(project, browser, tmp_path):
+    (tmp_path / "long.csv").write_text(
+        "content\ngreat\n" + "bad " * 24_000 + "\n" + "bad " * 26_000 + "\nfine\n", "utf-8"
+    )
+    with serving(project, tmp_path / "log") as service, opened(browser, service) as page:
+        page.get_by_label("Choose a table").set_input_files(tmp_path / "long.csv")
+        page.get_by_text("2 of 4 reviews predicted").wait_for()
+        assert page.get_by_text("longer than 20000 characters").count() == 1
+        assert page.get_by_text("more than 100000 characters or 1000 fields").count() == 1
+
+
+def test_what_was_read_before_an_error_is_rated(service, browser, tmp_path):
+    (tmp_path / "rows.csv").write_text("content\n" + "great\n" * 501, "utf-8")
+    with opened(browser, service) as page:
+        page.get_by_label("Choose a table").set_input_files(tmp_path / "rows.csv")
+        page.get_by_text("500 of 500 reviews predicted").wait_for()
+        assert page.get_by_text("The rest of the file was not read: rows.csv: more than 500 rows").count() == 1
+
+
+def test_what_was_rated_before_an_error_can_be_saved(service, browser, tmp_path):
+    (tmp_path / "rows.csv").write_text("content\n" + "great\n" * 250, "utf-8")
+    requests = []
+
+    def fail_the_third(route):
+        requests.append(route)
+        if len(requests) == 3:
+            route.abort()
+        else:
+            route.continue_()
+
+    with closing(browser.new_page()) as page:
+        page.goto(f"http://127.0.0.1:{service.port}/")
+        page.route("**/predict", fail_the_third)
+        page.get_by_label("Choose a table").set_input_files(tmp_path / "rows.csv")
+        page.get_by_text("200 of 250 reviews predicted").wait_for()
+        assert page.get_by_text("The service does not respond. What was rated before can be saved.").count() == 1
+        with page.expect_download() as saved:
+            page.get_by_role("button", name="Save with predictions").click()
+        with saved.value.path().open(encoding="utf-8", newline="") as file:
+            reasons = [row["reason"] for row in csv.DictReader(file)]
+    assert reasons == [""] * 200 + ["not rated"] * 50
+
+
 def test_the_page_does_not_send_a_file_that_is_too_large(service, browser, tmp_path):
     (tmp_path / "large.csv").write_bytes(b"content\n" + b"good\n" * 30_000)
     with opened(browser, service) as page:
