@@ -10,12 +10,10 @@ import os
 import socket
 from pathlib import Path
 
-import uvicorn
-
 from src.core.errors import UserError, run
-from src.serving.app import Limits, make_app
-from src.serving.http_limits import BoundedProtocol
+from src.serving.app import Limits, Service, make_app
 from src.serving.predictor import EXPORTED_MODEL, Predictor
+from src.serving.server import serve
 
 TOKEN = "REVIEWS_TOKEN"
 HELP = {
@@ -23,7 +21,8 @@ HELP = {
     "reviews": "maximum reviews per request",
     "characters": "maximum characters per review",
     "seconds": "maximum seconds per request",
-    "queue": "maximum requests in progress at once",
+    "queue": "maximum requests that wait for predictions at once",
+    "connections": "maximum connections at once, half of them from one address",
     "file": "maximum bytes of a file with a table",
     "file_seconds": "maximum seconds to receive and read a file",
     "rows": "maximum rows per file",
@@ -43,24 +42,13 @@ def main() -> None:
         parser.add_argument(option, type=positive, default=default, help=f"{HELP[name]}; default: {default}")
     args = parser.parse_args()
     limits = Limits(*(getattr(args, name) for name in Limits._fields))
-    app = make_app(Predictor(args.model), limits, read_token())
-    config = uvicorn.Config(
-        app,
-        http=BoundedProtocol,
-        ws="none",
-        access_log=False,
-        log_level="warning",
-        server_header=False,
-        proxy_headers=False,
-        timeout_keep_alive=limits.seconds,
-        timeout_graceful_shutdown=max(limits.seconds, limits.file_seconds) + 1,
-    )
+    service = Service(Predictor(args.model), limits, read_token())
     with open_socket(args.host, args.port) as sock:
         # Exempt all objects so far from garbage collection, which delayed 1 response in 100 by 50 ms.
         gc.collect()
         gc.freeze()
         print(f"serve: {address(sock)}", flush=True)
-        uvicorn.Server(config).run([sock])
+        serve(make_app(service), sock, limits.connections, limits.seconds, service.deadlines.end_by)
 
 
 def read_token() -> str | None:

@@ -20,12 +20,15 @@ from starlette.exceptions import HTTPException as AnyHTTPException
 
 from src.core.params import Section
 from src.serving.batching import Batcher, ReviewPrediction
-from src.serving.http_limits import limited_body
+from src.serving.bodies import Bodies
+from src.serving.deadlines import Deadlines
 from src.serving.predictor import NETWORK, Predictor
 from src.serving.telemetry import Metrics, RequestTelemetry
 from src.serving.uploads import PARAMETERS, UploadLimits, Uploads
 
 PAGE = Path(__file__).with_name("page.html")
+BODIES = 64
+"""Largest bodies that may arrive at once: they bound the memory of all that arrive."""
 NO_TELEMETRY = TelemetryConfig(tracing=False, metrics=False, logs=False, operation_spans=False, auto_configure=False)
 """FastAPI would send errors, which can quote a review, to any exporter that the environment configures."""
 
@@ -34,8 +37,9 @@ class Limits(NamedTuple):
     """Limits on the requests of clients.
 
     body: bytes of a request body. reviews: reviews per request. characters: characters per review. seconds: from the
-    start of a request to its response. queue: requests in progress at once; it bounds the memory that clients can use.
-    file, file_seconds, rows, files: bytes of a file, seconds to receive and read it, its rows, and files at once.
+    start of a request to its response. queue: requests at once whose body is there and that wait for predictions.
+    connections: connections at once, half of them from one address. file, file_seconds, rows, files: bytes of a file,
+    seconds to receive and read it, its rows, and files at once.
     """
 
     body: int = 250_000
@@ -43,6 +47,7 @@ class Limits(NamedTuple):
     characters: int = 20_000
     seconds: int = 10
     queue: int = 128
+    connections: int = 500
     file: int = 20_000_000
     file_seconds: int = 60
     rows: int = 100_000
@@ -110,27 +115,29 @@ UPLOAD: dict[str, Any] = {
 class Service:
     """The handlers of all paths and the state they share. At most `limits.queue` predict requests are in progress."""
 
-    def __init__(self, predictor: Predictor, limits: Limits, token: str | None) -> None:
+    def __init__(self, predictor: Predictor, limits: Limits, token: str | None = None) -> None:
+        """If there is a token, requests for predictions, tables and metrics must carry it."""
         self.limits, self.token = limits, token
         self.model = ModelVersion(version=predictor.version, hash=predictor.description.files[NETWORK])
         self.batcher, self.metrics = Batcher(predictor), Metrics(predictor.stars, self.model.model_dump())
         self.request_model = make_request_model(limits)
         self.in_progress = 0
+        self.deadlines = Deadlines()
+        self.bodies = Bodies(BODIES * limits.body, self.deadlines)
         file_limits = UploadLimits(limits.file, limits.file_seconds, limits.rows, limits.files)
-        self.uploads = Uploads(file_limits, predictor.description.text_columns)
+        self.uploads = Uploads(file_limits, predictor.description.text_columns, self.deadlines)
         self._page, self._policy = make_page(limits)
 
     async def predict(self, request: Request) -> Response:
         """Predict the star rating of each review."""
         check_token(request, self.token)
+        deadline = asyncio.get_running_loop().time() + self.limits.seconds
+        query = parse_request(self.request_model, await self.bodies.read(request, self.limits.body, deadline))
         if self.in_progress >= self.limits.queue:
             raise HTTPException(429, f"{self.limits.queue} requests are in progress; try again", {"Retry-After": "1"})
-        deadline = asyncio.get_running_loop().time() + self.limits.seconds
         self.in_progress += 1
         try:
-            body = b"".join([chunk async for chunk in limited_body(request, self.limits.body, deadline)])
-            query = parse_request(self.request_model, body)
-            async with asyncio.timeout_at(deadline):
+            async with self.deadlines.until(deadline):
                 predictions = await self.batcher.predict(query.reviews, query.explain)
         except TimeoutError:
             raise HTTPException(503, f"no prediction within {self.limits.seconds} s", {"Retry-After": "1"}) from None
@@ -171,15 +178,15 @@ class Service:
         worker.cancel()
 
 
-def make_app(predictor: Predictor, limits: Limits, token: str | None = None) -> FastAPI:
-    """Build the service. If there is a token, requests for predictions and metrics must carry it."""
-    service = Service(predictor, limits, token)
+def make_app(service: Service) -> FastAPI:
+    """Build the application that answers with the handlers of a service."""
     app = FastAPI(
         title="Review stars",
         summary="Predict the star rating of a review from its text.",
         version=service.model.version,
         docs_url=None,  # FastAPI's pages load scripts from a CDN
         redoc_url=None,
+        redirect_slashes=False,  # a redirect would lead to whatever host the client names
         lifespan=service.lifespan,
         telemetry=NO_TELEMETRY,
     )
@@ -199,6 +206,9 @@ def make_app(predictor: Predictor, limits: Limits, token: str | None = None) -> 
     app.get("/readyz", responses={503: errors[429]})(service.readyz)
     app.get("/metrics", response_class=Response, responses={401: errors[401]})(service.metrics_text)
     app.get("/", include_in_schema=False)(service.page)
+    for path, handler in {"/": service.page, "/healthz": service.healthz, "/readyz": service.readyz}.items():
+        app.head(path, include_in_schema=False)(handler)
+    app.head("/metrics", include_in_schema=False, response_class=Response)(service.metrics_text)
     return app
 
 
@@ -243,8 +253,8 @@ def parse_request(request_model: Any, body: bytes) -> Any:
 
 def check_token(request: Request, token: str | None) -> None:
     """Reject a request without the token; the comparison takes the same time for every wrong token."""
-    header = request.headers.get("authorization", "").encode("latin-1")
-    if token is not None and not hmac.compare_digest(header, b"Bearer " + token.encode()):
+    scheme, _, sent = request.headers.get("authorization", "").encode("latin-1").partition(b" ")
+    if token is not None and not (hmac.compare_digest(sent, token.encode()) and scheme.lower() == b"bearer"):
         raise HTTPException(401, ERRORS[401], {"WWW-Authenticate": "Bearer"})
 
 

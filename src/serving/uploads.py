@@ -17,7 +17,8 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from src.formats.record_files import FORMATS
-from src.serving.http_limits import limited_body
+from src.serving.bodies import LATE, limited_body
+from src.serving.deadlines import Deadlines
 
 ROOT = Path(__file__).parents[2]
 READER = "src.serving.upload_reader"
@@ -72,9 +73,9 @@ class UploadLimits(NamedTuple):
 class Uploads:
     """Reads the tables that clients send, a few at once."""
 
-    def __init__(self, limits: UploadLimits, columns: list[str]) -> None:
+    def __init__(self, limits: UploadLimits, columns: list[str], deadlines: Deadlines) -> None:
         """`columns` of a table hold its text where a request names none."""
-        self.limits, self.columns = limits, columns
+        self.limits, self.columns, self.deadlines = limits, columns, deadlines
         self._in_progress = 0
 
     def response(self, request: Request) -> Response:
@@ -125,7 +126,11 @@ class TableResponse(Response):
         deadline = asyncio.get_running_loop().time() + self._limits.seconds
         with self._uploads.slot(), temporary_folder() as folder:
             path = folder / temporary_name(self._name)
-            await save(limited_body(Request(scope, receive), self._limits.size, deadline), path)
+            try:
+                async with self._uploads.deadlines.until(deadline):
+                    await save(limited_body(Request(scope, receive), self._limits.size, deadline), path)
+            except TimeoutError:
+                raise HTTPException(408, LATE, {"Connection": "close"}) from None
             async with self._reading(path) as process:
                 watch = asyncio.create_task(kill_when_disconnected(receive, process))
                 try:
@@ -170,7 +175,7 @@ class TableResponse(Response):
         failure = f"{shown(self._name)}: needs more memory or time than a file may; split it"
         started = False
         try:
-            async with asyncio.timeout_at(deadline):
+            async with self._uploads.deadlines.until(deadline):
                 head = await process.stdout.readline()
                 if not head.endswith(b"\n") or "reason" in (first := json.loads(head)):
                     raise HTTPException(422, first["reason"] if head.endswith(b"\n") else failure)
