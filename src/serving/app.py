@@ -27,6 +27,11 @@ from src.serving.telemetry import Metrics, RequestTelemetry
 from src.serving.uploads import PARAMETERS, UploadLimits, Uploads
 
 PAGE = Path(__file__).with_name("page.html")
+SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
+ESCAPE = re.compile(
+    rb"\\(?:u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|(u[dD][89a-fA-F][0-9a-fA-F]{2})|.)", re.DOTALL
+)
+"""An escape in JSON; the group is half a surrogate pair."""
 BODIES = 64
 """Largest bodies that may arrive at once: they bound the memory of all that arrive."""
 NO_TELEMETRY = TelemetryConfig(tracing=False, metrics=False, logs=False, operation_spans=False, auto_configure=False)
@@ -138,14 +143,20 @@ class Service:
         self.in_progress += 1
         try:
             async with self.deadlines.until(deadline):
-                predictions = await self.batcher.predict(query.reviews, query.explain)
+                predictions = await self.batcher.predict([*map(self._shorter, query.reviews)], query.explain)
         except TimeoutError:
             raise HTTPException(503, f"no prediction within {self.limits.seconds} s", {"Retry-After": "1"}) from None
         finally:
             self.in_progress -= 1
+        for text, prediction in zip(query.reviews, predictions, strict=True):
+            if text != self._shorter(text):
+                prediction.reason = f"longer than {self.limits.characters} characters"
         self.metrics.count(predictions)
         response = PredictResponse(model=self.model, reviews=predictions)
         return Response(response.model_dump_json(), media_type="application/json")
+
+    def _shorter(self, text: str | None) -> str | None:
+        return text if text is None or len(text) <= self.limits.characters else None
 
     async def rows(self, request: Request) -> Response:
         """Read a file with a table, in any format that the project reads, and send its rows as JSON lines."""
@@ -220,9 +231,8 @@ async def error_response(_: Request, error: Exception) -> Response:
 
 def make_request_model(limits: Limits) -> Any:
     """Make the schema of a predict request from the limits that the service was started with."""
-    text = Annotated[str, Field(max_length=limits.characters)]
-    texts = Annotated[list[text | None], Field(max_length=limits.reviews)]
-    text_as_list = BeforeValidator(lambda value: [value] if isinstance(value, str) else value, text | texts)
+    texts = Annotated[list[str | None], Field(max_length=limits.reviews)]
+    text_as_list = BeforeValidator(lambda value: [value] if isinstance(value, str) else value, str | texts)
     return create_model(
         "PredictRequest", __base__=Section, reviews=(Annotated[texts, text_as_list], ...), explain=(bool, False)
     )
@@ -237,9 +247,14 @@ def describe_body(request_model: Any) -> dict[str, Any]:
 
 
 def parse_request(request_model: Any, body: bytes) -> Any:
-    """Parse the body of a predict request; the reason of an error never quotes it."""
+    """Parse the body of a predict request; the reason of an error never quotes it.
+
+    Half a surrogate, which is no text, becomes a question mark, as in tables.
+    """
     try:
-        query = request_model.model_validate_json(body)
+        query = request_model.model_validate_json(
+            ESCAPE.sub(lambda escape: b"?" if escape[1] else escape[0], body) if SURROGATE.search(body) else body
+        )
     except ValidationError as errors:
         error = errors.errors(include_url=False, include_input=False, include_context=False)[0]
         place = " ".join(

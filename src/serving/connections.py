@@ -142,6 +142,17 @@ class BoundedProtocol(HttpToolsProtocol):
         except httptools.HttpParserError:
             self._refuse()
 
+    def eof_received(self) -> bool | None:  # type: ignore[override]
+        """Keep a connection open whose client sends no more and waits for an answer."""
+        if not self._answering() or self._in_message:
+            return None
+        self._answer_and_end()
+        return True
+
+    def shutdown(self) -> None:
+        self.timeout_keep_alive = LINGER
+        super().shutdown()
+
     def on_message_begin(self) -> None:
         if self._answering():
             raise ValueError  # ends the parsing of all that has arrived
@@ -191,17 +202,21 @@ class BoundedProtocol(HttpToolsProtocol):
         return self.cycle is not None and not self.cycle.response_complete
 
     def _end_soon(self) -> None:
-        if self._answering():
-            self._last = not self._in_message
+        if not self._answering():
+            self.finish()
+        elif self._in_message:
             self.cycle.keep_alive = False
         else:
-            self.finish()
+            self._answer_and_end()
+
+    def _answer_and_end(self) -> None:
+        self._last = True
+        self.cycle.keep_alive = False
 
     def _refuse(self) -> None:
         """Answer what cannot be read with status 400, or end the answering of requests with the present one."""
         if self._answering() and not self._in_message:
-            self._last = True
-            self.cycle.keep_alive = False
+            self._answer_and_end()
             self.flow.pause_reading()
         elif self._answering() and self.cycle.response_started:
             self.abort()

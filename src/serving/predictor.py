@@ -6,10 +6,10 @@ from functools import lru_cache
 from hashlib import file_digest
 from itertools import chain
 from pathlib import Path
-from typing import Annotated, Any, NamedTuple
+from typing import Annotated, Any, NamedTuple, Self, get_args
 
 import numpy as np
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, model_validator
 
 from src.core.errors import UserError, fail_alone
 from src.core.params import Clean, Decision, Language, Section, TableLanguage
@@ -58,6 +58,20 @@ class ModelDescription(Section):
     made_from: dict[str, str]
     params: dict[str, Any]
     versions: dict[str, str]
+
+    @model_validator(mode="after")
+    def check(self) -> Self:
+        """Check what the types do not say."""
+        if not self.stars or self.stars != sorted(set(self.stars)):
+            raise ValueError("stars: not in ascending order")
+        if len(self.prior) != len(self.stars) or not np.isclose(sum(self.prior), 1) or min(self.prior) <= 0:
+            raise ValueError("prior: not a positive share for each of the stars")
+        languages = set(get_args(Language)) if self.language == "mixed" else {self.language}
+        if not languages <= self.stop_words.keys() & self.kept_words.keys():
+            raise ValueError("stop_words, kept_words: a language is missing")
+        if not {NETWORK, VOCABULARY} <= set(self.files):
+            raise ValueError(f"files: {NETWORK} or {VOCABULARY} is missing")
+        return self
 
     def find_words(self, language: Language) -> StopWords:
         """Return the listed words of a language."""
@@ -111,7 +125,17 @@ class Predictor:
         self._word_ids = _WordIds(word_ids(self.words))
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = 1
-        self._session = onnxruntime.InferenceSession(folder / NETWORK, options)
+        options.enable_cpu_mem_arena = False  # it would keep the memory of the largest batch
+        self._session = _open_network(folder, options)
+        self._check()
+
+    def _check(self) -> None:
+        """Predict once, from the last word of the vocabulary: parts that do not fit must not be found by a client."""
+        try:
+            last = np.array([len(self.words) + FIRST_WORD - 1], np.int32)
+            self.predict_encoded(EncodedReviews(last, np.array([0, 1]), np.zeros(1, np.int64)))
+        except Exception:
+            raise UserError("the exported model: its parts do not fit together; run dvc repro export") from None
 
     def predict(self, cells: Sequence[Any]) -> Predictions:
         """Predict the ratings for the cells of a text column.
@@ -245,6 +269,13 @@ def _read_description(folder: Path) -> ModelDescription:
         if md5(folder / name) != digest:
             raise UserError(f"{folder / name}: not the file that {DESCRIPTION} describes; run dvc repro export")
     return description
+
+
+def _open_network(folder: Path, options: onnxruntime.SessionOptions) -> onnxruntime.InferenceSession:
+    try:
+        return onnxruntime.InferenceSession(folder / NETWORK, options)
+    except Exception:  # the types of errors differ by what is damaged
+        raise UserError(f"{folder / NETWORK}: not a network; run dvc repro export") from None
 
 
 def md5(path: Path) -> str:

@@ -76,6 +76,7 @@ def running(command, folder, log, **environment):
             process.terminate()
     assert SECRET not in log.read_text()
     assert "Traceback" not in log.read_text()
+    assert log.read_text().count("\n") < 5
 
 
 def serving(project, log, *arguments, **environment):
@@ -154,6 +155,18 @@ def test_one_review_a_list_and_words(service):
     assert service.predict([]) == []
 
 
+def test_a_text_that_cannot_be_rated_harms_no_other(service):
+    hostile = ["a" + "ed" * 5000, "a" * 20_001, "&#" + "9" * 5000, "\u0f73" * 20_000, "good"]
+    served = service.predict(hostile)
+    assert served[-1] == service.predict("good")[0]
+    assert served[1]["reason"] == "longer than 20000 characters"
+    body = rb'{"reviews": ["\ud800 good", "\ud83d\ude00 good", "\\ud800 good", "good \udc00\ud800", "good"]}'
+    status, content = service.request("POST", "/predict", body)
+    assert status == 200
+    whole = service.predict(["? good", "\U0001f600 good", "\\ud800 good", "good ??", "good"])
+    assert json.loads(content)["reviews"] == whole
+
+
 def test_every_response_names_the_model(project, service):
     description = json.loads((project.path / "models/export/export.json").read_text(encoding="utf-8"))
     (version,) = project.run("md5sum", "models/export/export.json").split()[:1]
@@ -210,9 +223,7 @@ HOSTILE = {
     "deep array": (posted(b"[" * 200_000), 422),
     "bad UTF-8": (posted(b'{"reviews": "%b \xff\xfe"}' % SECRET_BYTES), 422),
     "UTF-16": (posted(f'{{"reviews": "{SECRET}"}}'.encode("utf-16")), 422),
-    "half a surrogate": (posted(b'{"reviews": "%b \\ud800"}' % SECRET_BYTES), 422),
     "a long number": (posted(b'{"reviews": ' + b"9" * 100_000 + b"}"), 422),
-    "long": (posted(b'{"reviews": "' + b"a" * 20_001 + b'"}'), 422),
     "many": (posted(b'{"reviews": [' + b'"",' * 250 + b'""]}'), 422),
     "huge": (posted(b" " * 250_001), 413),
     "huge in chunks": (
@@ -267,6 +278,99 @@ def test_slow_clients_are_disconnected(project, tmp_path):
         assert [response[9:12] for response in responses] == [b"", b"", b"408", b"408"]
 
 
+def test_a_connection_answers_one_request_at_a_time(service):
+    get = b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n"
+    assert service.send(get * 3).count(b"HTTP/1.1 200") == 1
+    predict = posted(b'{"reviews": "good"}').replace(b"Connection: close\r\n", b"")
+    response = service.send(predict + get)
+    assert response.count(b"HTTP/1.1 200") == 1
+    assert b"connection: close" in response
+    assert b'"predicted"' in response
+
+
+def test_an_answer_reaches_a_client_that_still_sends(project, tmp_path):
+    refused = {
+        b"GET /nope HTTP/1.1\r\nContent-Length: 9000000\r\n\r\n": b"404",
+        post(b"", b"Content-Length: 9000000"): b"413",
+    }
+    with serving(project, tmp_path / "log") as service:
+        for head, status in refused.items():
+            assert service.send(head + b" " * 9_000_000)[9:12] == status
+
+
+def test_connections_that_wait_for_their_client_make_room(project, tmp_path):
+    """Half of 20 connections may come from one address: those that are slow lose theirs to new ones."""
+    half = post(b'{"rev', b"Content-Length: 100")
+    with serving(project, tmp_path / "log", "--connections", "20") as service:
+        slow = [socket.create_connection(("127.0.0.1", service.port), timeout=60) for _ in range(30)]
+        for number, sock in enumerate(slow):
+            with suppress(OSError):
+                sock.sendall([b"", b"GET / HT", half][number % 3])
+        for _ in range(5):
+            assert service.predict("good")[0]["predicted"]
+        assert len(psutil.Process(service.process.pid).net_connections()) <= 11
+
+
+def test_few_open_files_bound_the_connections(project, tmp_path):
+    """With 64 descriptors, 200 idle connections do not keep a request out."""
+    command = [sys.executable, "-m", "commands.serve", "--port", "0", "--model", project.path / "models/export"]
+    limited = ["bash", "-c", 'ulimit -n 64; exec "$@"', "bash", *command]
+    with running(limited, ROOT, tmp_path / "log") as service:
+        idle = [socket.create_connection(("127.0.0.1", service.port), timeout=60) for _ in range(200)]
+        for _ in range(5):
+            assert service.predict("good")[0]["predicted"]
+        assert len(idle) == 200
+    assert service.log.read_text() == ""
+
+
+def test_head_works_where_get_does(service):
+    for path in ("/", "/healthz", "/readyz", "/metrics"):
+        response = service.send(b"HEAD %b HTTP/1.1\r\nConnection: close\r\n\r\n" % path.encode())
+        assert response[9:12] == b"200"
+        assert response.endswith(b"\r\n\r\n")
+
+
+def test_the_host_that_a_client_names_is_not_reflected(service):
+    for path in (b"/healthz/", b"//evil.example/", b"/predict/"):
+        response = service.send(b"GET %b HTTP/1.1\r\nHost: evil.example\r\nConnection: close\r\n\r\n" % path)
+        assert response[9:12] == b"404"
+        assert b"evil" not in response
+
+
+def test_an_unread_answer_does_not_delay_the_end(project, tmp_path):
+    body = json.dumps({"reviews": ["great app"] * 250}).encode()
+    request = post(body, b"Content-Length: %d" % len(body))
+    with serving(project, tmp_path / "log") as service:
+        with socket.socket() as unread, socket.create_connection(("127.0.0.1", service.port)) as half:
+            unread.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1024)
+            unread.connect(("127.0.0.1", service.port))
+            unread.sendall(request)
+            half.sendall(request[:100])
+            time.sleep(0.5)
+            start = time.monotonic()
+            service.process.send_signal(signal.SIGTERM)
+            assert service.process.wait(60) == -signal.SIGTERM
+        assert time.monotonic() - start < 10
+    assert service.log.read_text() == ""
+
+
+def test_requests_that_arrive_with_the_signal_to_stop_are_answered(project, tmp_path):
+    request = posted(b'{"reviews": "good"}')
+    with serving(project, tmp_path / "log") as service:
+        service.predict("good")
+        socks = [socket.create_connection(("127.0.0.1", service.port), timeout=60) for _ in range(24)]
+        service.process.send_signal(signal.SIGSTOP)  # what is sent now has arrived, but is not yet read
+        late = [socket.create_connection(("127.0.0.1", service.port), timeout=60) for _ in range(24)]
+        for sock in [*socks, *late]:
+            sock.sendall(request)
+        service.process.send_signal(signal.SIGTERM)
+        service.process.send_signal(signal.SIGCONT)
+        responses = [b"".join(iter(lambda sock=sock: sock.recv(65536), b"")) for sock in [*socks, *late]]
+        assert [response[9:12] for response in responses] == [b"200"] * 48
+        assert service.process.wait(60) == -signal.SIGTERM
+    assert service.log.read_text() == ""
+
+
 def test_only_requests_beyond_the_queue_limit_are_rejected(project, tmp_path):
     """The most expensive request: to explain a review of hundreds of words."""
     words = (project.path / "models/export/vocabulary.txt").read_text(encoding="utf-8").split()
@@ -300,6 +404,7 @@ def test_requests_need_the_token(project, browser, tmp_path):
             assert service.request("GET", "/metrics", headers={"Authorization": header})[0] == 401
         right = {"Authorization": f"Bearer {SECRET}"}
         assert service.request("POST", "/predict", body, right)[0] == 200
+        assert service.request("POST", "/predict", body, {"Authorization": f"bEARER {SECRET}"})[0] == 200
         assert service.request("GET", "/metrics", headers=right)[0] == 200
         assert service.request("GET", "/readyz")[0] == 200
         page = browser.new_page()

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from src.core.errors import UserError
 from src.serving.parity import AWKWARD, check_parity
-from src.serving.predictor import BATCH_WORDS, NO_KNOWN_WORD, NO_WORD, Predictor, _batches
+from src.serving.predictor import BATCH_WORDS, NO_KNOWN_WORD, NO_WORD, Predictor, _batches, md5
 from src.text import cleaning
 from src.text.cleaning import make_cleaner
 from src.text.tokenizer import load_tokenizer
@@ -135,6 +135,36 @@ def test_files_that_do_not_belong_together_are_refused(project, tmp_path, name):
         Predictor(folder)
     (folder / "export.json").unlink()
     with pytest.raises(UserError, match=r"export\.json: no such file; run dvc repro export"):
+        Predictor(folder)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"stars": [1, 2, 3, 4]}, "prior: not a positive share"),
+        ({"stars": [5, 4, 3, 2, 1]}, "stars: not in ascending order"),
+        ({"prior": [0.5, 0.5, 0.0, 0.0, 0.0]}, "prior: not a positive share"),
+        ({"prior": [0.3, 0.3, 0.3, 0.3, 0.3]}, "prior: not a positive share"),
+        ({"stars": [1, 2, 3], "prior": [0.2, 0.3, 0.5]}, "its parts do not fit together"),
+        ({"stop_words": {}}, "a language is missing"),
+        ({"files": {}}, "model.onnx or vocabulary.txt is missing"),
+        ({"vocabulary": 1000}, "its parts do not fit together"),
+        ({"network": b"no network"}, "model.onnx: not a network"),
+    ],
+    ids=str,
+)
+def test_an_inconsistent_description_is_refused(project, tmp_path, changes, message):
+    folder = tmp_path / "export"
+    shutil.copytree(project.path / "models/export", folder)
+    description = json.loads((folder / "export.json").read_text(encoding="utf-8"))
+    if more := changes.pop("vocabulary", 0):
+        with (folder / "vocabulary.txt").open("a", encoding="utf-8") as file:
+            file.writelines(f"word{number}\n" for number in range(more))
+    (folder / "model.onnx").write_bytes(changes.pop("network", (folder / "model.onnx").read_bytes()))
+    for name in ("vocabulary.txt", "model.onnx"):
+        description["files"][name] = md5(folder / name)
+    (folder / "export.json").write_text(json.dumps(description | changes), encoding="utf-8")
+    with pytest.raises(UserError, match=message):
         Predictor(folder)
 
 
