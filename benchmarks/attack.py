@@ -29,7 +29,7 @@ from tests.text.hostile_texts import hostile_text
 
 PAUSE = 0.02
 """Seconds between two polite requests."""
-RECOVERY = 20
+RECOVERY = 15
 """Seconds in which the memory must be back."""
 Attack = Callable[[int], Awaitable[None]]
 

@@ -24,13 +24,33 @@ def word_effects(reviews: EncodedReviews, rows: np.ndarray, expected: Expected) 
     for start in range(0, len(rows), REVIEWS_AT_ONCE):
         part = rows[start : start + REVIEWS_AT_ONCE]
         texts = [reviews.ids[reviews.offsets[row] : reviews.offsets[row + 1]] for row in part]
-        pairs = [(i, word) for i, text in enumerate(texts) for word in np.unique(text[text >= FIRST_WORD])]
-        changed = [np.where(texts[i] == word, UNKNOWN, texts[i]) for i, word in pairs]
-        ratings = expected(_encoded([*texts, *changed]))
-        for (i, word), without in zip(pairs, ratings[len(texts) :], strict=True):
-            yield int(part[i]), int(word), float(ratings[i] - without)
+        variants = [(i, word, changed) for i, text in enumerate(texts) for word, changed in occlusions(text)]
+        ratings = expected(encoded_reviews([*texts, *(changed for _, _, changed in variants)]))
+        for (i, word, _), without in zip(variants, ratings[len(texts) :], strict=True):
+            yield int(part[i]), word, float(ratings[i] - without)
 
 
-def _encoded(texts: list[np.ndarray]) -> EncodedReviews:
+def effects_in_parts(text: np.ndarray, expected: Expected, words: int) -> Iterator[list[tuple[int, float]] | None]:
+    """Yield (word id, effect) of all known words of a text, given as ids, in a list; before it, None for each part.
+
+    words: how many words a part predicts, so that who waits for the list can do something else in between.
+    """
+    variants, without = occlusions(text), list[float]()
+    at_once = max(1, words // max(1, len(text)))
+    for start in range(0, len(variants), at_once):
+        yield None
+        changed = [changed for _, changed in variants[start : start + at_once]]
+        without += expected(encoded_reviews(changed)).tolist()
+    (rating,) = expected(encoded_reviews([text]))
+    yield [(word, float(rating - other)) for (word, _), other in zip(variants, without, strict=True)]
+
+
+def occlusions(text: np.ndarray) -> list[tuple[int, np.ndarray]]:
+    """Return each known word of a text, as ids, with the text in which every occurrence of it is unknown."""
+    return [(int(word), np.where(text == word, UNKNOWN, text)) for word in np.unique(text[text >= FIRST_WORD])]
+
+
+def encoded_reviews(texts: list[np.ndarray]) -> EncodedReviews:
+    """Return texts, given as ids, as reviews without labels."""
     lengths = [len(text) for text in texts]
     return EncodedReviews(np.concatenate(texts), np.cumsum([0, *lengths]), np.zeros(len(texts), np.int64))

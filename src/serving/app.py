@@ -140,10 +140,11 @@ class Service:
         query = parse_request(self.request_model, await self.bodies.read(request, self.limits.body, deadline))
         if self.in_progress >= self.limits.queue:
             raise HTTPException(429, f"{self.limits.queue} requests are in progress; try again", {"Retry-After": "1"})
+        texts = [self._shorter(text) for text in query.reviews]
         self.in_progress += 1
         try:
             async with self.deadlines.until(deadline):
-                predictions = await self.batcher.predict([*map(self._shorter, query.reviews)], query.explain)
+                predictions = await self.batcher.predict(texts, query.explain, request.client)
         except TimeoutError:
             raise HTTPException(503, f"no prediction within {self.limits.seconds} s", {"Retry-After": "1"}) from None
         finally:

@@ -15,7 +15,7 @@ from src.core.errors import UserError, fail_alone
 from src.core.params import Clean, Decision, Language, Section, TableLanguage
 from src.core.schema import read_text, text_problem
 from src.evaluation.decisions import decide
-from src.evaluation.occlusion import word_effects
+from src.evaluation.occlusion import effects_in_parts, word_effects
 from src.text.cleaning import Cleaners
 from src.text.encoded import EncodedReviews, pad
 from src.text.vocabulary import FIRST_WORD, UNKNOWN, read_vocabulary, word_ids
@@ -33,6 +33,9 @@ BATCH_SIZE = 16
 """Reviews per batch; larger batches take as long per review."""
 BATCH_WORDS = 4096
 """Words per batch, padding included, however long the reviews are: the states of these words take 30 MB."""
+
+PART_WORDS = 2 * BATCH_WORDS
+"""Words of a part of an explanation."""
 
 
 class ModelDescription(Section):
@@ -206,10 +209,20 @@ class Predictor:
 
     def explain(self, texts: Sequence[str]) -> Iterator[list[tuple[str, float]]]:
         """Return the known words of each text with their effects in stars (see word_effects), largest first."""
-        effects: list[list[tuple[str, float]]] = [[] for _ in texts]
+        effects: list[list[tuple[int, float]]] = [[] for _ in texts]
         for row, word, effect in word_effects(self.encode(texts), np.arange(len(texts)), self._expected_rating):
-            effects[row].append((self.words[word - FIRST_WORD], effect))
-        return (sorted(each, key=lambda pair: (-abs(pair[1]), pair[0])) for each in effects)
+            effects[row].append((word, effect))
+        return map(self._named, effects)
+
+    def explain_in_parts(self, text: str) -> Iterator[list[tuple[str, float]] | None]:
+        """Explain a text as `explain` does, and yield None after each part of the work, which takes some 30 ms."""
+        ids = self.encode([text]).ids
+        for effects in effects_in_parts(ids, self._expected_rating, PART_WORDS):
+            yield None if effects is None else self._named(effects)
+
+    def _named(self, effects: list[tuple[int, float]]) -> list[tuple[str, float]]:
+        named = [(self.words[word - FIRST_WORD], effect) for word, effect in effects]
+        return sorted(named, key=lambda pair: (-abs(pair[1]), pair[0]))
 
     def _expected_rating(self, reviews: EncodedReviews) -> np.ndarray:
         return self.predict_encoded(reviews) @ self.stars
