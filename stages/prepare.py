@@ -29,7 +29,7 @@ from src.tables.buckets import load_row_statuses, resolve_bucket, save_counts, s
 from src.tables.data_summary import DataSummary
 from src.tables.readers import read_table, without_ratings
 from src.tables.review_parquet import ReviewWriter, part_path
-from src.tables.row_parser import RowWriter, extra_row_parser, read_rows, row_parser, to_reviews
+from src.tables.row_parser import KEPT, RowWriter, extra_row_parser, read_rows, row_parser, to_reviews
 from src.tables.splitting import GROUPS, UsableRows, rejected_rows
 from src.tables.table_checks import check_table, describe_rows
 from src.text.languages import detect, dominant
@@ -238,7 +238,8 @@ def sample_texts(work: Work, files: Sequence[ScannedFile]) -> list[str]:
         chosen[np.flatnonzero(train)[::step]] = True
         done = 0
         for batch in read_rows(scratch_path(work, "rows", file.source)):
-            texts += batch.column("text").filter(pa.array(chosen[done : done + len(batch)])).to_pylist()
+            found = batch.column("text").filter(pa.array(chosen[done : done + len(batch)])).to_pylist()
+            texts += [text[:KEPT] for text in found]
             done += len(batch)
     return texts
 
@@ -273,7 +274,7 @@ def write_file(work: Work, file: ScannedFile) -> DataSummary:
             data_summary.add_used(stars, split[used], words, status[used])
             for row in rejected_rows(batch, numbers, status):
                 data_summary.add_rejected(row)
-                rejects.writerow([row.number, row.reason, *map(spreadsheet_safe, (row.rating, row.text))])
+                rejects.writerow([row.number, row.reason, *map(spreadsheet_safe, (row.rating, (row.text or "")[:KEPT]))])
     return data_summary
 
 

@@ -74,6 +74,8 @@ class Data(Section):
     quoting: Literal["auto", "double", "none"]
     url_timeout: Annotated[float, Field(gt=0)]
     url_max_mb: Count
+    max_text: Annotated[int, Field(ge=1, le=1_000_000)]
+    max_unpacked_mb: Count
 
     @property
     def text_columns(self) -> list[str]:

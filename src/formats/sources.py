@@ -2,7 +2,6 @@
 
 import csv
 import gzip
-import io
 import lzma
 import math
 import re
@@ -20,6 +19,7 @@ from urllib.parse import quote, unquote, urlsplit
 from src.core.errors import UserError, excerpt
 from src.core.files import atomic_write
 from src.formats.archives import find_content, uncompressed_name
+from src.formats.bounds import NO_LIMIT, BoundedText, UnpackLimit
 
 WEB = ("http://", "https://")
 BYTES = re.compile(r"""\bb(['"])(?:\\.|(?!\1).)*(?:\1|$)""", re.DOTALL)
@@ -84,7 +84,7 @@ def local_path(location: str) -> Path:
     return path.expanduser() if path.parts[:1] == ("~",) else path
 
 
-def table_name(path: Path, known: Collection[str] = ()) -> str:
+def table_name(path: Path, known: Collection[str] = (), limit: UnpackLimit = NO_LIMIT) -> str:
     """Return the name of the table in a file, without the suffixes of compression.
 
     If that name does not end in a `known` suffix, the name of the archive's member is used, if it has a suffix.
@@ -93,7 +93,7 @@ def table_name(path: Path, known: Collection[str] = ()) -> str:
     if Path(name).suffix.lower() in known:
         return name
     with readable(path):
-        _, member = find_content(path)
+        _, member = find_content(path, limit)
     return member if Path(member).suffix else name
 
 
@@ -112,23 +112,27 @@ def local_copy(location: str, folder: Path, timeout: float = 30.0, max_mb: float
 
 
 @contextmanager
-def open_bytes(path: Path) -> Iterator[IO[bytes]]:
+def open_bytes(path: Path, limit: UnpackLimit = NO_LIMIT) -> Iterator[IO[bytes]]:
     """Open a file, or the content of a compressed file or of an archive that contains exactly one table.
 
     Raises:
-        UserError: the archive cannot be read; only `readable` adds the name of the file.
+        UserError: the archive cannot be read, or is larger than the limit, also while it is read; only `readable` adds
+            the name of the file.
     """
-    open_content, _ = find_content(path)
+    open_content, _ = find_content(path, limit)
     with open_content() as file:
         yield file
 
 
 @contextmanager
-def open_text(path: Path, encoding: str) -> Iterator[IO[str]]:
-    """Open a file as text with its original line ends; bytes that are invalid in the encoding become U+FFFD."""
-    with open_bytes(path) as file:
+def open_text(path: Path, encoding: str, limit: UnpackLimit = NO_LIMIT) -> Iterator[IO[str]]:
+    """Open a file as text with its original line ends; bytes that are invalid in the encoding become U+FFFD.
+
+    Of lines that are too long, only the beginning is read.
+    """
+    with open_bytes(path, limit) as file:
         try:
-            text = io.TextIOWrapper(file, encoding=encoding, errors="replace", newline="")
+            text = BoundedText(file, encoding=encoding, errors="replace", newline="")
         except LookupError:
             raise UserError(f"{encoding}: unknown encoding; use auto or a name such as utf-8 or latin-1") from None
         yield text
@@ -146,11 +150,15 @@ def readable(name: object) -> Iterator[None]:
             raise
         raise UserError(f"{name}: {message}") from error
     except Exception as error:  # whatever a damaged file causes in one of many libraries
-        problem = f"cannot be read ({_describe(error)}); is it complete, and its extension correct?"
-        raise UserError(f"{name}: {problem}") from error
+        raise UserError(f"{name}: {not_readable(describe_error(error))}") from error
 
 
-def _describe(error: Exception) -> str:
+def not_readable(problem: str) -> str:
+    """Return the message for a file that is damaged."""
+    return f"cannot be read ({problem}); is it complete, and its extension correct?"
+
+
+def describe_error(error: Exception) -> str:
     """Return a short description of an error, without bytes of the file."""
     for kinds, description in DAMAGE:
         if isinstance(error, kinds):
