@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from src.core.errors import UserError
-from src.core.files import parse_yaml
+from src.core.files import parse_yaml, require_file
 
 Language = Literal[
     "arabic",
@@ -242,6 +242,7 @@ def read_params(path: Path) -> Params:
     Raises:
         UserError: the message names the file and every key that is unknown, missing, of a wrong type or out of range.
     """
+    require_file(path)
     try:
         text = path.read_text(encoding="utf-8")
     except FileNotFoundError:

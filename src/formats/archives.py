@@ -14,6 +14,7 @@ from pathlib import Path, PurePosixPath
 from typing import IO, Any
 
 from src.core.errors import UserError, excerpt
+from src.core.files import require_file
 from src.formats.bounds import NO_LIMIT, CountedStream, UnpackLimit
 
 SHORT_NAMES = {".tgz": ".tar.gz", ".tbz2": ".tar.bz2", ".txz": ".tar.xz"}
@@ -71,6 +72,7 @@ def find_content(path: Path, limit: UnpackLimit = NO_LIMIT) -> tuple[Opener, str
 
 
 def _open_file(path: Path) -> IO[bytes]:
+    require_file(path)
     return path.open("rb")
 
 

@@ -115,7 +115,7 @@ class OpenQuote(csv.Error):
     """A quote is not closed within MAX_LINES lines or LONGEST_LINE characters."""
 
 
-class _TooLong(Exception):
+class _TooLongError(Exception):
     """A record begins with a line that is too long."""
 
 
@@ -142,7 +142,7 @@ class _Lines:
         self.size += len(line)
         refused = isinstance(line, Refused)
         if refused and len(self.record) == 1:
-            raise _TooLong
+            raise _TooLongError
         if refused or len(self.record) > MAX_LINES or (self.size > LONGEST_LINE and len(self.record) > 1):
             raise OpenQuote
         return line
@@ -169,7 +169,7 @@ def records(file: Iterable[str], dialect: Dialect) -> Iterator[Record]:
             fields = next(reader)
         except StopIteration:
             return
-        except _TooLong:
+        except _TooLongError:
             start = str(lines.record[0])
             yield Record(dialect.literal(start), line, [start], False, TOO_LONG)
             continue

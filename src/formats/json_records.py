@@ -143,7 +143,7 @@ def _has_one_a_line(file: IO[str]) -> bool:
         return True
     try:
         return isinstance(next(_Values(file, start=line).read()), Refused)
-    except TooLarge:
+    except TooLargeError:
         return not line.endswith("\n")
     except UserError:
         return True
@@ -160,7 +160,7 @@ def _lines(file: IO[str]) -> Iterator[tuple[str | None, Any]]:
                 yield Refused(text, TOO_DEEP), None
 
 
-class TooLarge(UserError):
+class TooLargeError(UserError):
     """A value that is no item of an array takes too much memory."""
 
 
@@ -212,7 +212,9 @@ class _Values:
                 return value
             if self._is_large():
                 if not self._inside:
-                    raise TooLarge(f"a JSON value takes more than {LARGEST >> 20} MB; write one record a line (.jsonl)")
+                    raise TooLargeError(
+                        f"a JSON value takes more than {LARGEST >> 20} MB; write one record a line (.jsonl)"
+                    )
                 return self._skip(TOO_LONG)
 
     def _is_large(self) -> bool:

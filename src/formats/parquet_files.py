@@ -20,7 +20,6 @@ from src.formats.sources import open_bytes
 if TYPE_CHECKING:  # the service does without it
     import numpy as np
     import pyarrow as pa
-    import pyarrow.parquet as pq
 
 ROWS = 1000
 """Rows of a batch, at most."""
@@ -124,13 +123,15 @@ def root_column(name: str, names: Sequence[str]) -> str:
     return name if name in names else next(root for root in names if name.startswith(f"{root}."))
 
 
-def cells_of(column: "pa.Array") -> list[Any]:
+def cells_of(column: "pa.Array | pa.ChunkedArray") -> list[Any]:
     """Return the cells of a Parquet column; times as ISO text, since Python knows only the years 1 to 9999.
 
     Equal values of a dictionary are one Python object.
     """
     import pyarrow as pa
 
+    if isinstance(column, pa.ChunkedArray):
+        return [cell for chunk in column.chunks for cell in cells_of(chunk)]
     if pa.types.is_dictionary(column.type):
         values = cells_of(column.dictionary)
         return [None if place is None else values[place] for place in column.indices.to_pylist()]

@@ -65,7 +65,7 @@ class Workbook:
             raise UserError("its sheets have different columns; save the sheet with the reviews as a file of its own")
 
     def _sheets(self) -> Iterator[_Sheet]:
-        with open(self._rows.name, "rb") as file:
+        with Path(self._rows.name).open("rb") as file:
             sheet = None
             place = 0
             for line in file:
@@ -77,10 +77,10 @@ class Workbook:
                     sheet.first.append(_cells(line)[0])
 
     def rows(self, findings: Findings) -> Iterator[tuple[list[Any], str | None]]:
-        """Yield the cells of each row that is not empty, sheet by sheet, and why only its beginning was read or None."""
+        """Yield the cells of each row that is not empty, sheet by sheet, and why only its beginning was read."""
         for _, sheet, start in self._parts:
             findings.add_above(sum(map(_is_filled, sheet.first[: start - 1])) if start else 0)
-            with open(self._rows.name, "rb") as file:
+            with Path(self._rows.name).open("rb") as file:
                 file.seek(sheet.place)
                 for number, line in enumerate(file):
                     if not line.startswith((b"[", b"{")):

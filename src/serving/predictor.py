@@ -12,6 +12,7 @@ import numpy as np
 from pydantic import Field, ValidationError
 
 from src.core.errors import UserError
+from src.core.files import require_file
 from src.core.params import Clean, Decision, Language, Section, TableLanguage
 from src.core.schema import read_text, text_problem
 from src.evaluation.decisions import decide
@@ -209,6 +210,7 @@ def _batches(lengths: np.ndarray, batch_size: int) -> Iterator[np.ndarray]:
 
 def _read_description(folder: Path) -> ModelDescription:
     path = folder / DESCRIPTION
+    require_file(path)
     try:
         description = ModelDescription.model_validate_json(path.read_bytes())
     except FileNotFoundError:
@@ -224,5 +226,6 @@ def _read_description(folder: Path) -> ModelDescription:
 
 def md5(path: Path) -> str:
     """Return the MD5 of a file, as in dvc.lock."""
+    require_file(path)
     with path.open("rb") as file:
         return file_digest(file, "md5").hexdigest()

@@ -12,7 +12,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from src.core.errors import UserError
+from src.core.files import special_kind
 from src.core.schema import read_review, read_text
+from src.core.spreadsheets import escape_formula
 from src.formats.json_records import Open, field_names, is_array, json_records, lookup, problem_of
 from src.formats.parquet_files import ROWS, cells_of, column_names, parquet_file, root_column
 from src.formats.record_files import CsvFile, FileFormat, Findings, encoding_of, kind_of, require_column
@@ -81,9 +83,16 @@ class OutputTable(Protocol):
 
 
 def open_table(
-    path: Path, file_format: FileFormat, reviews: Reviews, names: Sequence[str], name: str | None = None
+    path: Path,
+    file_format: FileFormat,
+    reviews: Reviews,
+    names: Sequence[str],
+    name: str | None = None,
+    safe: bool = False,
 ) -> OutputTable:
     """Open a file of any format, to add columns called `names`. `name` is the file in messages, if not its path.
+
+    safe: whether texts are escaped so that a spreadsheet runs none as a formula, which only CSV output needs.
 
     Raises:
         UserError: no such file, unknown kind, no such column, or a column with one of the names; also while reading.
@@ -91,16 +100,20 @@ def open_table(
     name = name or str(path)
     with readable(name):
         if not path.is_file():
-            raise UserError("is a folder, not a file" if path.is_dir() else "no such file")
+            kind = special_kind(path)
+            raise UserError(f"is {kind}, not a file" if kind else "no such file")
         kind = kind_of(path, file_format)
+        if safe and kind not in ("csv", "excel"):
+            raise UserError("--spreadsheet-safe is for CSV and spreadsheets; leave it out")
         if kind == "parquet":
             return ParquetTable(path, name, reviews, names, file_format)
         if kind == "excel":
-            return CsvTable(Workbook(path, reviews.columns, file_format), name, reviews, names, file_format.header)
+            workbook = Workbook(path, reviews.columns, file_format)
+            return CsvTable(workbook, name, reviews, names, file_format.header, safe)
         encoding = encoding_of(path, file_format).name
         if kind == "csv":
             file = CsvFile(path, encoding, reviews.columns, file_format)
-            return CsvTable(file, name, reviews, names, file_format.header)
+            return CsvTable(file, name, reviews, names, file_format.header, safe)
         open_json = partial(open_text, path, encoding, file_format.unpack_limit)
         return JsonTable(open_json, name, reviews, names)
 
@@ -114,9 +127,10 @@ class CsvTable(OutputTable):
     kinds = ("csv",)
 
     def __init__(
-        self, file: CsvFile | Workbook, name: str, reviews: Reviews, names: Sequence[str], header: bool
+        self, file: CsvFile | Workbook, name: str, reviews: Reviews, names: Sequence[str], header: bool, safe: bool
     ) -> None:
         self.file, self.name, self.has_header = file, name, header
+        self._shown: Callable[[Any], Any] = escape_formula if safe else lambda cell: cell
         self.header = file.names
         for column in reviews.columns:
             require_column(column, self.header, OPTION, header)
@@ -146,10 +160,10 @@ class CsvTable(OutputTable):
         with path.open("w", encoding="utf-8", newline="") as file:
             writer = csv.writer(file, delimiter=self.file.separator, quoting=csv.QUOTE_NONNUMERIC, lineterminator="\n")
             if first and self.has_header:
-                writer.writerow([*self.header, *new_columns])
+                writer.writerow(map(self._shown, [*self.header, *new_columns]))
             for fields, values in zip(chunk.rows, zip(*new_columns.values(), strict=True), strict=True):
                 missing = [""] * (width - len(fields))
-                writer.writerow([*fields[:width], *missing, *values, *fields[width:]])
+                writer.writerow(map(self._shown, [*fields[:width], *missing, *values, *fields[width:]]))
 
     def join(self, path: Path, parts: Sequence[Path]) -> None:
         _concatenate(path, parts)
@@ -214,9 +228,7 @@ class ParquetTable(OutputTable):
 
     kinds = ("parquet",)
 
-    def __init__(
-        self, path: Path, name: str, reviews: Reviews, names: Sequence[str], file_format: FileFormat
-    ) -> None:
+    def __init__(self, path: Path, name: str, reviews: Reviews, names: Sequence[str], file_format: FileFormat) -> None:
         self.name, self.reviews = name, reviews
         self._open = partial(parquet_file, path, file_format.unpack_limit)
         with self._open() as file:
