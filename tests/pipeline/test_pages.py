@@ -67,7 +67,9 @@ def test_the_losses_of_two_experiments_are_drawn_without_a_network(experiments, 
         assert all(colours == 0 or colours > 5 for colours in drawn)
 
 
-@pytest.mark.parametrize("evil", [f"</script>{EVIL}", f"-->{EVIL}", f"</plaintext>{EVIL}", "<!--<script>", "\u2028'\\\""])
+@pytest.mark.parametrize(
+    "evil", [f"</script>{EVIL}", f"-->{EVIL}", f"</plaintext>{EVIL}", "<!--<script>", "\u2028'\\\""]
+)
 def test_a_branch_or_a_value_with_markup_runs_nothing_on_the_plots_page(browser, tmp_path, evil):
     rows = [{"rev": evil, "filename": evil, "field": "loss", "step": step, "loss": step} for step in range(3)]
     chart = VegaRenderer(rows, evil, x="step", y="loss", title=evil, revs_with_datapoints=[evil])
