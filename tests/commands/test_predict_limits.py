@@ -7,6 +7,7 @@ import resource
 import subprocess
 import sys
 import threading
+from pathlib import Path
 
 import pandas as pd
 import pyarrow.parquet as pq
@@ -93,7 +94,7 @@ def test_a_full_disk_names_the_path(project, tmp_path):
     assert str(tmp_path / ".b.csv.partial") in printed
     assert "File too large" in printed
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.csv"]
-    with open("/dev/full", "wb") as full:
+    with Path("/dev/full").open("wb") as full:
         arguments = command(project, tmp_path / "a.csv", "--output", "-")
         done = subprocess.run(arguments, cwd=ROOT, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
     assert (done.returncode, done.stderr.count("\n")) == (1, 1)
@@ -121,7 +122,7 @@ def test_an_input_that_changes_while_it_is_read_is_noticed(project, tmp_path):
 
 
 def test_formulas_are_escaped_on_request(project, tmp_path):
-    rows = [["content", "=1+1"], ["good app", "＝cmd"], ["\u200b+good app", "-5"], ["bad", "fine"]]
+    rows = [["content", "=1+1"], ["good app", "\uff1dcmd"], ["\u200b+good app", "-5"], ["bad", "fine"]]
     with (tmp_path / "a.csv").open("w", encoding="utf-8", newline="") as file:
         csv.writer(file).writerows(rows)
     predict(project, tmp_path / "a.csv", "--output", tmp_path / "plain.csv")
@@ -130,7 +131,7 @@ def test_formulas_are_escaped_on_request(project, tmp_path):
     assert [row[:2] for row in plain] == rows
     assert [row[:2] for row in safe] == [
         ["content", "'=1+1"],
-        ["good app", "'＝cmd"],
+        ["good app", "'\uff1dcmd"],
         ["'\u200b+good app", "'-5"],
         rows[3],
     ]
