@@ -268,7 +268,7 @@ def test_the_page_reads_a_large_table_and_saves_every_row_in_order(project, brow
 
 
 def test_the_page_escapes_formulas_on_request_as_predict_does(service, browser, tmp_path):
-    (tmp_path / "a.csv").write_text('=x,content\n-5,"=good app"\n+1,bad app\n', encoding="utf-8")
+    (tmp_path / "a.csv").write_text("=x,content\n-5,=good app\n+1,bad app\n", encoding="utf-8")
     with opened(browser, service) as page:
         page.get_by_label("Choose a table").set_input_files(tmp_path / "a.csv")
         page.get_by_label("escape formulas").check()
