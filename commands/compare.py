@@ -17,7 +17,7 @@ import pandas as pd
 
 from commands.revisions import names_at, parquet_at, read_at, yaml_at
 from src.core.errors import UserError, run
-from src.core.files import spreadsheet_safe, write_csv
+from src.core.files import write_csv
 from src.core.params import read_params
 from src.core.schema import PROBABILITIES, STARS
 from src.core.seeds import seed_for
@@ -76,7 +76,7 @@ def main() -> None:
     tables_by_class = {name: by_class(values, a_results, b_results) for name, values in classes.items()}
     changed = changed_reviews(a.tables[0], b.tables[0])
     if args.output:
-        write_csv(args.output, changed.assign(text=changed.text.map(spreadsheet_safe)))
+        write_csv(args.output, changed)
     print(report(a, b, table, tables_by_class))
     print(list_changes(changed, args.show))
 

@@ -10,35 +10,30 @@ import argparse
 import shutil
 import sys
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from functools import partial
 from operator import add
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, NamedTuple
 
 from pydantic import ValidationError
 
-from src.core.errors import UserError, run
+from commands.predict_table import STANDARD_OUTPUT, Options, check_output, find_output, predict_file
+from src.core.errors import UserError, named_errors, run
 from src.core.executor import open_executor
 from src.core.files import atomic_write, read_json, resumable_parts, write_json
 from src.core.fingerprints import fingerprint
 from src.core.params import Engine, read_params
-from src.core.progress import progress_bar
-from src.core.schema import read_text
 from src.formats.archives import uncompressed_name
-from src.formats.record_files import FORMATS, FileFormat, kind_of
-from src.formats.sources import file_name, find_files, local_copy, local_path, readable
-from src.serving.predictor import EXPORTED_MODEL, Predictor, cached_predictor, md5
-from src.tables.writers import Chunk, OutputTable, Reviews, open_table
+from src.formats.bounds import MAX_TEXT, MAX_UNPACKED_MB
+from src.formats.record_files import FileFormat, kind_of
+from src.formats.sources import file_name, find_files, local_copy, readable
+from src.serving.predictor import EXPORTED_MODEL, md5
 
-DIGITS = 6
-PART_SUFFIX = ".part"
-STANDARD_OUTPUT = ".any"
-"""The suffix of the file that becomes standard output, which has no format in its name."""
+LONG_TEXT = "a longer review gets a reason instead of stars; default"
+UNPACKED = "a compressed input that unpacks to more is refused; default"
 KINDS = ("auto", "csv", "json", "jsonl", "parquet", "excel")
-EXPLAINED_WORDS = 5
 ENGINE_OPTIONS = {
     "engine": "for a folder: local (this process) or dask",
     "scheduler": "address of a Dask scheduler",
@@ -47,21 +42,11 @@ ENGINE_OPTIONS = {
 }
 
 
-class Options(NamedTuple):
-    """How to predict a table; `work` identifies the other options and the content of the model."""
-
-    model: Path
-    columns: list[str] | None
-    format: FileFormat
-    explain: bool
-    resume: bool
-    work: str
-
-
 def main() -> None:
     args = read_arguments()
     how = FileFormat(args.format, args.encoding, args.separator, args.quoting, not args.no_header, prefix="--")
-    settings = (args.text_column, how, args.explain)
+    how = how._replace(max_text=args.max_text, max_unpacked_mb=args.max_unpacked_mb, unpacked_option="max-unpacked-mb")
+    settings = (args.text_column, how, args.explain, args.spreadsheet_safe)
     options = Options(args.model, *settings, args.resume, fingerprint([args.model], settings))
     with ExitStack() as pipes:
         path = str(pipes.enter_context(copied_input(args.format))) if args.input == "-" else args.input
@@ -71,7 +56,7 @@ def main() -> None:
         elif args.output == "-":
             counts = predict_file(path, pipes.enter_context(copied_output()), options)
         else:
-            output = local_path(args.output)
+            output = find_output(args.output)
             check_output(output, path)
             counts = predict_file(path, output, options)
     scored = counts.pop(None, 0)
@@ -105,6 +90,21 @@ def read_arguments() -> argparse.Namespace:
     parser.add_argument(
         "--explain", action="store_true", help="add the words with the largest effect on the rating (10 times slower)"
     )
+    parser.add_argument(
+        "--spreadsheet-safe",
+        action="store_true",
+        help="of CSV output: put an apostrophe before texts that a spreadsheet would run as formulas",
+    )
+    parser.add_argument(
+        "--max-text", type=whole_number, default=MAX_TEXT, metavar="CHARACTERS", help=f"{LONG_TEXT}: {MAX_TEXT}"
+    )
+    parser.add_argument(
+        "--max-unpacked-mb",
+        type=whole_number,
+        default=MAX_UNPACKED_MB,
+        metavar="MB",
+        help=f"{UNPACKED}: {MAX_UNPACKED_MB}",
+    )
     parser.add_argument("--resume", action="store_true", help="continue a killed run of the same command")
     for name, described in ENGINE_OPTIONS.items():
         parser.add_argument(f"--{name}", metavar=name.upper(), help=f"{described}; default: from params.yaml")
@@ -116,90 +116,12 @@ def read_arguments() -> argparse.Namespace:
     return args
 
 
-def predict_file(location: str, output: Path, options: Options, wait: bool = False) -> Counter[str | None]:
-    """Predict one table. Returns the number of rows for each reason why they were not scored; None: scored."""
-    predictor = cached_predictor(options.model, options.work)
-    description = predictor.description
-    reviews = Reviews(options.columns or description.text_columns, description.missing)
-    # Names of columns that a model learnt from a table without a header are numbers.
-    header = options.format.header and (description.header or options.columns is not None)
-    names = list(added_columns(Chunk([], [], []), predictor, options.explain))
-    with TemporaryDirectory() as folder:
-        path = local_copy(location, Path(folder))
-        table = open_table(path, options.format._replace(header=header), reviews, names, location)
-        check_output_name(output, table.kinds)
-        with resumable_parts(output, f"{options.work} {md5(path)}", options.resume, wait=wait) as parts:
-            counts = write_parts(parts, table, predictor, options.explain)
-            with atomic_write(output) as temporary:
-                table.join(temporary, sorted(parts.glob(f"*{PART_SUFFIX}")))
-    return counts
-
-
-def write_parts(folder: Path, table: OutputTable, predictor: Predictor, explain: bool) -> Counter[str | None]:
-    """Predict the chunks that have no part yet and write a part for each; count rows as predict_file does.
-
-    The table is read twice: errors in it are reported before the work starts, and the progress bar knows the total.
-    """
-    counts: Counter[str | None] = Counter()
-    with progress_bar(total=table.count(), desc="predict", unit=" reviews") as progress:
-        for number, chunk in enumerate(table.chunks()):
-            part = folder / f"{number:08}{PART_SUFFIX}"
-            if part.exists():
-                counts.update(reasons_of(chunk, predictor.reasons(chunk.cells)))
-            else:
-                added = added_columns(chunk, predictor, explain)
-                with atomic_write(part) as temporary:
-                    table.write(temporary, chunk, added, first=number == 0)
-                counts.update(added["reason"])
-            progress.update(len(chunk.cells))
-    return counts
-
-
-def reasons_of(chunk: Chunk, reasons: list[str | None]) -> list[str | None]:
-    """Return for each row why it could not be read or, from `reasons`, cannot be scored; None if it can."""
-    return [problem or reason for problem, reason in zip(chunk.problems, reasons, strict=True)]
-
-
-def added_columns(chunk: Chunk, predictor: Predictor, explain: bool) -> dict[str, list[Any]]:
-    """Return the new columns for the rows of a chunk: the predictions, or the reason why there are none."""
-    predictions = predictor.predict(chunk.cells)
-    reasons = reasons_of(chunk, predictions.reasons)
-    is_text = [bool(read_text(cell)) for cell in chunk.cells]
-
-    def where_scored(values: Sequence[Any]) -> list[Any]:
-        return [value if reason is None else None for value, reason in zip(values, reasons, strict=True)]
-
-    columns = {"predicted": where_scored(predictions.predicted.tolist())}
-    for star, probabilities in zip(predictor.stars, predictions.probabilities.T, strict=True):
-        columns[f"p{star}"] = where_scored(probabilities.round(DIGITS).tolist())
-    columns["expected"] = where_scored(predictions.expected.round(DIGITS).tolist())
-    for name in ("word_count", "known_words"):
-        values = getattr(predictions, name).tolist()
-        columns[name] = [value if text else None for value, text in zip(values, is_text, strict=True)]
-    if explain:
-        texts = [read_text(cell) or "" for cell in chunk.cells]
-        columns["words"] = where_scored([format_effects(effects) for effects in predictor.explain(texts)])
-    return columns | {"reason": reasons}
-
-
-def format_effects(effects: list[tuple[str, float]]) -> str:
-    """Format the words with the largest effects: "love +0.87, app -0.12"."""
-    return ", ".join(f"{word} {effect:+.2f}" for word, effect in effects[:EXPLAINED_WORDS])
-
-
-def check_output(output: Path, location: str) -> None:
-    """Refuse an output that is the input, also by another name or through a link."""
-    if output.exists() and "://" not in location and output.samefile(local_path(location)):
-        raise UserError(f"{output}: the output is the input, which would be lost; choose another name")
-
-
-def check_output_name(output: Path, kinds: Sequence[str]) -> None:
-    """Refuse an output that is a folder or whose name ends like another format."""
-    if output.is_dir() or (
-        output.suffix.lower() != STANDARD_OUTPUT and FORMATS.get(output.suffix.lower()) not in kinds
-    ):
-        endings = ", ".join(ending for ending, known in FORMATS.items() if known in kinds)
-        raise UserError(f"{output}: the output must be a {kinds[-1]} file, like the input; end its name with {endings}")
+def whole_number(text: str) -> int:
+    """Read a number of the command line that must be 1 or more."""
+    number = int(text)
+    if number < 1:
+        raise ValueError
+    return number
 
 
 def sum_by_kind(counts: Counter[str | None]) -> Counter[str]:
@@ -212,7 +134,7 @@ def sum_by_kind(counts: Counter[str | None]) -> Counter[str]:
 
 def predict_folder(locations: list[str], args: argparse.Namespace, options: Options) -> Counter[str | None]:
     """Predict the files of a folder, each into a file of the same name, uncompressed, in another folder."""
-    output = local_path(args.output)
+    output = find_output(args.output)
     names = [output_name(location, options.format) for location in locations]
     check_folder(locations, names, output)
     engine = engine_of(args)
@@ -265,15 +187,26 @@ def predict_once(options: Options, job: tuple[str, Path]) -> Counter[str | None]
     location, output = job
     done = output.with_name(f".{output.name}.json")
     with TemporaryDirectory() as folder:
-        path = local_copy(location, Path(folder))
+        limit = options.format.unpack_limit
+        path = local_copy(location, Path(folder), max_mb=limit.megabytes, option=limit.option)
         digest = md5(path)
-        if output.exists() and done.exists() and read_json(done)["md5"] == digest:
-            return Counter(dict(read_json(done)["counts"]))
+        if (earlier := earlier_counts(done, digest, output)) is not None:
+            return earlier
         done.unlink(missing_ok=True)
         # A worker that the cluster has given up may still write this file: wait for it.
         counts = predict_file(str(path), output, options, wait=True)
-        write_json(done, {"md5": digest, "counts": list(counts.items())})
+        write_json(done, {"input": digest, "output": md5(output), "counts": list(counts.items())})
     return counts
+
+
+def earlier_counts(done: Path, digest: str, output: Path) -> Counter[str | None] | None:
+    """Return the counts of an output that an earlier run wrote, None if it did not, or if a file changed since."""
+    try:
+        earlier = read_json(done)
+        whole = (earlier["input"], earlier["output"]) == (digest, md5(output))
+        return Counter(dict(earlier["counts"])) if whole else None
+    except (FileNotFoundError, ValueError, KeyError, TypeError):
+        return None
 
 
 @contextmanager
@@ -281,7 +214,7 @@ def copied_input(kind: str) -> Iterator[Path]:
     """Copy standard input to a file, because a table is read more than once."""
     with TemporaryDirectory() as folder:
         path = Path(folder) / f"standard input.{kind}"
-        with path.open("wb") as file:
+        with named_errors(path), path.open("wb") as file:
             shutil.copyfileobj(sys.stdin.buffer, file, 1 << 20)
         yield path
 
@@ -292,7 +225,11 @@ def copied_output() -> Iterator[Path]:
     with TemporaryDirectory() as folder:
         path = Path(folder) / f"standard output{STANDARD_OUTPUT}"
         yield path
-        with path.open("rb") as file, open(sys.stdout.fileno(), "wb", buffering=0, closefd=False) as out:
+        with (
+            named_errors("standard output"),
+            path.open("rb") as file,
+            open(sys.stdout.fileno(), "wb", buffering=0, closefd=False) as out,
+        ):
             shutil.copyfileobj(file, out, 1 << 20)
 
 

@@ -20,6 +20,7 @@ from src.core.errors import UserError, run
 from src.core.files import atomic_write
 from src.core.params import Params, check_params
 from src.core.schema import STARS
+from src.core.spreadsheets import unescape_formula
 from src.evaluation import charts
 
 TEMPLATES = Path(__file__).parent
@@ -51,7 +52,8 @@ def collect(revision: str) -> dict[str, Any]:
     """
 
     def table(path: str, separator: str = ",") -> pd.DataFrame:
-        return pd.read_csv(io.BytesIO(read_at(revision, path)), sep=separator, keep_default_na=False)
+        raw = pd.read_csv(io.BytesIO(read_at(revision, path)), sep=separator, keep_default_na=False)
+        return raw.map(unescape_formula).rename(columns=unescape_formula)
 
     def curve(path: str) -> list[tuple[int, float]]:
         losses = table(path, "\t")

@@ -12,7 +12,7 @@ choose_kernels(__name__, Path("params.yaml"))  # before the imports: libraries c
 import numpy as np
 import pandas as pd
 
-from src.core.files import atomic_write, read_json, spreadsheet_safe, write_csv, write_json
+from src.core.files import atomic_write, read_json, write_csv, write_json
 from src.core.schema import TRUE_PROBABILITIES
 from src.core.seeds import seed_for
 from src.evaluation.decisions import class_prior, decide
@@ -119,9 +119,9 @@ def write_tables(
         temporary.mkdir()
         predictions.to_parquet(temporary / "predictions.parquet", index=False)
         write_csv(temporary / "decisions.csv", decisions)
-        write_csv(temporary / "slices.csv", safe(slices, "value"))
-        write_csv(temporary / "words.csv", safe(word_table(effects, words), "word"))
-        write_csv(temporary / "mistakes.csv", safe(mistakes, "text"))
+        write_csv(temporary / "slices.csv", slices)
+        write_csv(temporary / "words.csv", word_table(effects, words))
+        write_csv(temporary / "mistakes.csv", mistakes)
 
 
 def slices_of(table: pd.DataFrame, columns: list[str]) -> dict[str, pd.Series]:
@@ -148,11 +148,6 @@ def write_plots(params: Params, test: TestSplit, results: dict[str, PredictionRe
         write_csv(temporary / "reliability.csv", reliability_table(result, settings.bins))
         write_csv(temporary / "stars.csv", star_table(result, test.stars))
     return scores
-
-
-def safe(table: pd.DataFrame, column: str) -> pd.DataFrame:
-    """Make a column of user text safe to open in a spreadsheet."""
-    return table.assign(**{column: table[column].map(spreadsheet_safe)})
 
 
 if __name__ == "__main__":

@@ -19,17 +19,18 @@ import pyarrow as pa
 
 from src.core.errors import UserError, run
 from src.core.executor import open_executor
-from src.core.files import atomic_write, spreadsheet_safe, write_json
+from src.core.files import atomic_write, file_state, write_json
 from src.core.params import Data, Prepare, TableLanguage, read_params
 from src.core.progress import progress_bar
 from src.core.schema import EXTRA, SPLITS
+from src.core.spreadsheets import escape_formula
 from src.formats.record_files import ABOVE
 from src.formats.sources import Source, file_name, find_files, local_copy
 from src.tables.buckets import load_row_statuses, resolve_bucket, save_counts, save_usable
 from src.tables.data_summary import DataSummary
 from src.tables.readers import read_table, without_ratings
 from src.tables.review_parquet import ReviewWriter, part_path
-from src.tables.row_parser import RowWriter, extra_row_parser, read_rows, row_parser, to_reviews
+from src.tables.row_parser import KEPT, RowWriter, extra_row_parser, read_rows, row_parser, to_reviews
 from src.tables.splitting import GROUPS, UsableRows, rejected_rows
 from src.tables.table_checks import check_table, describe_rows
 from src.text.languages import detect, dominant
@@ -199,7 +200,7 @@ def scan_file(work: Work, source: SourceFile) -> Scan:
     settings, location = work.settings, source.location
     data = without_ratings(work.data) if source.extra else work.data
     path = local_copy(location, work.scratch / str(source.number), data.url_timeout, data.url_max_mb)
-    state = state_of(path)
+    state = file_state(path)
     table = read_table(path, data, location)
     usable = UsableRows(settings.valid_share, settings.test_share, settings.split_salt)
     parse = extra_row_parser(data) if source.extra else row_parser(data)
@@ -207,7 +208,7 @@ def scan_file(work: Work, source: SourceFile) -> Scan:
         for row in map(parse, progress_bar(table.rows, desc="read", unit=" rows", leave=False)):
             writer.add(row)
             usable.add(row)
-    if state_of(path) != state:
+    if file_state(path) != state:
         raise UserError(f"{location}: changed while it was read; run again when it is complete")
     rows = usable.array()
     buckets = save_usable(work.scratch, source.number, rows, work.buckets)
@@ -215,12 +216,6 @@ def scan_file(work: Work, source: SourceFile) -> Scan:
     summary.add_table(table)
     splits = np.bincount(rows["split"], minlength=len(GROUPS))
     return Scan(usable.rows, buckets, splits, summary, table.findings.longest)
-
-
-def state_of(path: Path) -> tuple[int, int]:
-    """Return the size of a file and the time of its last change."""
-    stat = path.stat()
-    return stat.st_size, stat.st_mtime_ns
 
 
 def scratch_path(work: Work, name: str, source: SourceFile) -> Path:
@@ -238,7 +233,8 @@ def sample_texts(work: Work, files: Sequence[ScannedFile]) -> list[str]:
         chosen[np.flatnonzero(train)[::step]] = True
         done = 0
         for batch in read_rows(scratch_path(work, "rows", file.source)):
-            texts += batch.column("text").filter(pa.array(chosen[done : done + len(batch)])).to_pylist()
+            found = batch.column("text").filter(pa.array(chosen[done : done + len(batch)])).to_pylist()
+            texts += [text[:KEPT] for text in found]
             done += len(batch)
     return texts
 
@@ -273,7 +269,8 @@ def write_file(work: Work, file: ScannedFile) -> DataSummary:
             data_summary.add_used(stars, split[used], words, status[used])
             for row in rejected_rows(batch, numbers, status):
                 data_summary.add_rejected(row)
-                rejects.writerow([row.number, row.reason, *map(spreadsheet_safe, (row.rating, row.text))])
+                cells = row.reason, row.rating, (row.text or "")[:KEPT]
+                rejects.writerow([row.number, *map(escape_formula, cells)])
     return data_summary
 
 
@@ -291,7 +288,9 @@ def write_file_index(path: Path, files: Iterable[ScannedFile]) -> None:
     with path.open("w", encoding="utf-8", errors="replace", newline="") as opened:
         writer = csv.writer(opened, quoting=csv.QUOTE_NONNUMERIC, lineterminator="\n")
         writer.writerow(["file", "first_row", "rows"])
-        writer.writerows([file_name(file.source.location), file.rows_before + 1, file.rows] for file in files)
+        for file in files:
+            name = escape_formula(file_name(file.source.location))
+            writer.writerow([name, file.rows_before + 1, file.rows])
 
 
 if __name__ == "__main__":

@@ -1,13 +1,17 @@
 """The one way a program ends on bad input: a clear line, exit code 1, no traceback."""
 
+import errno
 import os
 import sys
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import TypeVar
 
 T = TypeVar("T")
 R = TypeVar("R")
+WRITE_ERRORS = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS}
+"""Codes of errors that mean that nothing more can be written."""
 
 
 class UserError(Exception):
@@ -42,23 +46,44 @@ def fail_alone(
     return join(*(fail_alone(function, half, failed, join) for half in (items[:middle], items[middle:])))
 
 
+@contextmanager
+def named_errors(path: object) -> Iterator[None]:
+    """Name the path in the error of a full disk, which does not say where it is full."""
+    try:
+        yield
+    except OSError as error:
+        if error.filename is None and error.errno in WRITE_ERRORS:
+            error.filename = str(path)
+        raise
+
+
 def run(main: Callable[[], None]) -> None:
     """Run a program; report errors that the user can fix (a UserError, a full disk, ...) in one line, exit code 1.
 
     With REVIEWS_DEBUG=1 in the environment, the traceback stands above the line.
     """
     try:
-        main()
-        sys.stdout.flush()
+        with named_errors("standard output"):
+            main()
+            sys.stdout.flush()
     except BrokenPipeError:  # the reader of the output closed it, as `head` does
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for the flush at exit, which would fail too
         sys.exit(1)
     except (UserError, OSError) as error:
         if os.environ.get("REVIEWS_DEBUG") == "1":
             traceback.print_exc()
+        _close_full_output()
         sys.exit(f"error: {_line(error)}")
     except KeyboardInterrupt:
         sys.exit("error: interrupted")
+
+
+def _close_full_output() -> None:
+    """Flush standard output; if it is full, leave out the rest, which would fail once more at exit."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _line(error: Exception) -> str:

@@ -5,6 +5,7 @@ import io
 import json
 import os
 import shutil
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,30 +14,40 @@ from typing import TYPE_CHECKING, Any
 from ruamel.yaml import YAML
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
-from src.core.errors import UserError
+from src.core.errors import UserError, named_errors
+from src.core.spreadsheets import escape_formula
 
 if TYPE_CHECKING:  # some stages choose the kernels of NumPy before it is imported; pandas takes half a second
     import numpy as np
     import pandas as pd
 
-FORMULA_SIGNS = ("=", "+", "-", "@", "\t", "\r")
+KINDS = (
+    (stat.S_ISDIR, "a folder"),
+    (stat.S_ISFIFO, "a named pipe"),
+    (stat.S_ISSOCK, "a socket"),
+    (stat.S_ISCHR, "a device"),
+    (stat.S_ISBLK, "a device"),
+)
+"""What a path can be beside a file."""
 
 
 @contextmanager
 def atomic_write(path: Path) -> Iterator[Path]:
     """Yield a temporary path next to `path` for a file or folder; rename it to `path` when the block succeeds.
 
-    If the block raises an exception, the temporary file is removed and `path` is unchanged.
+    If the block raises an exception, the temporary file is removed and `path` is unchanged. A full disk is reported
+    with the path. A link is replaced by the file.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     for leftover in path.parent.glob(f".{path.name}.*.partial"):  # of a killed run
         _remove(leftover)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
-        yield temporary
-        if path.is_dir():
-            _remove(path)
-        temporary.replace(path)
+        with named_errors(path):
+            yield temporary
+            if path.is_dir():
+                _remove(path)
+            temporary.replace(path)
     finally:
         _remove(temporary)
 
@@ -78,6 +89,27 @@ def resumable_parts(path: Path, work: str, resume: bool, keep: bool = False, wai
         Path(lock.lock_file).unlink(missing_ok=True)
 
 
+def special_kind(path: Path) -> str | None:
+    """Return what a path is that is no file: a folder, a named pipe, a socket or a device; None if it is a file."""
+    try:
+        mode = path.stat().st_mode
+    except OSError:
+        return None
+    return next((kind for test, kind in KINDS if test(mode)), None)
+
+
+def require_file(path: Path) -> None:
+    """Refuse a path that is no file: to open a named pipe would wait for ever, and a device may never end."""
+    if kind := special_kind(path):
+        raise UserError(f"{path}: is {kind}, not a file")
+
+
+def file_state(path: Path) -> tuple[int, ...]:
+    """Return what is different after a file was changed or replaced."""
+    found = path.stat()
+    return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns
+
+
 def write_json(path: Path, value: Any) -> None:
     """Write `value` as readable JSON with sorted keys and a final newline: equal values give equal bytes."""
     with atomic_write(path) as temporary:
@@ -86,17 +118,11 @@ def write_json(path: Path, value: Any) -> None:
 
 
 def write_csv(path: Path, table: "pd.DataFrame") -> None:
-    """Write a table with quoted text and \\n as the line end on every platform."""
+    """Write a table with quoted text and \\n as the line end on every platform; texts never run as formulas."""
+    texts = {name: values.map(escape_formula) for name, values in table.items() if values.dtype.kind not in "biuf"}
+    safe = table.assign(**texts).rename(columns=escape_formula)
     with atomic_write(path) as temporary:
-        table.to_csv(temporary, index=False, quoting=csv.QUOTE_NONNUMERIC, lineterminator="\n")
-
-
-def spreadsheet_safe(cell: Any) -> Any:
-    """Prefix a text with ' if a spreadsheet would run it as a formula.
-
-    Source: OWASP, CSV Injection, https://owasp.org/www-community/attacks/CSV_Injection
-    """
-    return f"'{cell}" if isinstance(cell, str) and cell.startswith(FORMULA_SIGNS) else cell
+        safe.to_csv(temporary, index=False, quoting=csv.QUOTE_NONNUMERIC, lineterminator="\n")
 
 
 def parse_yaml(text: str, name: str) -> Any:

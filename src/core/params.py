@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from src.core.errors import UserError
-from src.core.files import parse_yaml
+from src.core.files import parse_yaml, require_file
 
 Language = Literal[
     "arabic",
@@ -74,6 +74,8 @@ class Data(Section):
     quoting: Literal["auto", "double", "none"]
     url_timeout: Annotated[float, Field(gt=0)]
     url_max_mb: Count
+    max_text: Annotated[int, Field(ge=1, le=1_000_000)]
+    max_unpacked_mb: Count
 
     @property
     def text_columns(self) -> list[str]:
@@ -240,6 +242,7 @@ def read_params(path: Path) -> Params:
     Raises:
         UserError: the message names the file and every key that is unknown, missing, of a wrong type or out of range.
     """
+    require_file(path)
     try:
         text = path.read_text(encoding="utf-8")
     except FileNotFoundError:

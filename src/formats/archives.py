@@ -14,15 +14,29 @@ from pathlib import Path, PurePosixPath
 from typing import IO, Any
 
 from src.core.errors import UserError, excerpt
+from src.core.files import require_file
+from src.formats.bounds import NO_LIMIT, CountedStream, UnpackLimit
 
 SHORT_NAMES = {".tgz": ".tar.gz", ".tbz2": ".tar.bz2", ".txz": ".tar.xz"}
 COMPRESSED = (".gz", ".bz2", ".xz", ".zst", ".zip", ".tar", *SHORT_NAMES)
 """The suffixes of compressed files and archives."""
 SYSTEM_FILES = {"__macosx", "thumbs.db", "desktop.ini"}
 """Files and folders that operating systems add to archives, in lower case."""
+END_OF_ZIP = (1 << 16) + 22
+"""Bytes at the end of a zip archive in which the record that ends it begins."""
 MAX_LAYERS = 4
 """How often a table may be packed, for example a .gz in a .tar in a .zip."""
 MAX_LISTED = 5
+BLOCK = 1 << 16
+MAX_MEMBERS = 10_000
+"""Members of an archive above which it is refused."""
+MAX_DIRECTORY = 4 << 20
+"""Bytes of the list of the members of a zip archive."""
+MAX_HEADER = 1 << 16
+"""Bytes of the header of a member of a tar archive, such as a long name."""
+MAX_WINDOW = 256 << 20
+"""Bytes of memory that unpacking .xz and .zip may take."""
+LARGE_WINDOW = f"takes more than {MAX_WINDOW >> 20} MB of memory to unpack; compress it again as .gz"
 DEFLATE64 = 9
 ENCRYPTED = 1
 """The bit of a zip member's flags that is set if it is encrypted."""
@@ -38,12 +52,12 @@ def uncompressed_name(path: Path | str) -> str:
     return name
 
 
-def find_content(path: Path) -> tuple[Opener, str]:
+def find_content(path: Path, limit: UnpackLimit = NO_LIMIT) -> tuple[Opener, str]:
     """Return what opens the content of a file, uncompressed, and the name of the content (of an archive: the member's).
 
     Raises:
-        UserError: an archive does not contain exactly one table, is encrypted, or is packed in a way that is not read;
-            the message does not name the file.
+        UserError: an archive does not contain exactly one table, is encrypted, or is packed in a way that is not read,
+            or the content is larger than the limit, also while it is read; the message does not name the file.
     """
     open_content: Opener = partial(_open_file, path)
     name = path.name
@@ -53,11 +67,12 @@ def find_content(path: Path) -> tuple[Opener, str]:
             return open_content, name
         if suffix == ".zip" and layer:
             raise UserError(f"a .zip inside another archive ({excerpt(name)}) is not read; unpack the outer one first")
-        open_content, name = _unpack(open_content, name)
+        open_content, name = _unpack(open_content, name, limit)
     raise UserError(f"compressed more than {MAX_LAYERS} times; unpack it first")
 
 
 def _open_file(path: Path) -> IO[bytes]:
+    require_file(path)
     return path.open("rb")
 
 
@@ -65,15 +80,21 @@ def _suffix(name: str) -> str:
     return PurePosixPath(name).suffix.lower()
 
 
-def _unpack(open_packed: Opener, name: str) -> tuple[Opener, str]:
+def _unpack(open_packed: Opener, name: str, limit: UnpackLimit) -> tuple[Opener, str]:
     """Remove the outermost layer: return what opens the next one, and its name."""
     suffix = _suffix(name)
     stem, full = name[: -len(suffix)], SHORT_NAMES.get(suffix, suffix)
     if full in (".zip", ".tar"):
         open_member, member = (_zip_member if full == ".zip" else _tar_member)(open_packed)
-        return open_member, PurePosixPath(member.replace("\\", "/")).name
+        return partial(_counted, open_member, limit), PurePosixPath(member.replace("\\", "/")).name
     inner, _, codec = full.rpartition(".")
-    return partial(_decompressed, open_packed, codec), stem + inner
+    return partial(_counted, partial(_decompressed, open_packed, codec), limit), stem + inner
+
+
+@contextmanager
+def _counted(open_unpacked: Opener, limit: UnpackLimit) -> Iterator[IO[bytes]]:
+    with open_unpacked() as file:
+        yield io.BufferedReader(CountedStream(file, limit))
 
 
 @contextmanager
@@ -81,11 +102,51 @@ def _decompressed(open_packed: Opener, codec: str) -> Iterator[IO[bytes]]:
     openers: dict[str, Callable[[IO[bytes]], Any]] = {
         "gz": gzip.open,
         "bz2": bz2.open,
-        "xz": lzma.open,
+        "xz": _Xz,
         "zst": _zstandard,
     }
     with open_packed() as packed, openers[codec](packed) as file:
-        yield io.BufferedReader(file)
+        yield file
+
+
+class _Xz(io.RawIOBase):
+    """Unpacks .xz in bounded memory; lzma.open lets a file ask for gigabytes."""
+
+    def __init__(self, packed: IO[bytes]) -> None:
+        self._packed, self._unread = packed, b""
+        self._decompressor: lzma.LZMADecompressor | None = None
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        while True:
+            if self._decompressor is None or self._decompressor.eof:
+                if not self._find_stream():
+                    if self._decompressor is None:
+                        raise EOFError
+                    return 0
+                self._decompressor = lzma.LZMADecompressor(memlimit=MAX_WINDOW)
+            elif self._decompressor.needs_input:
+                self._unread = self._packed.read(BLOCK)
+                if not self._unread:
+                    raise EOFError
+            try:
+                block, self._unread = self._decompressor.decompress(self._unread, len(buffer)), b""
+            except lzma.LZMAError as error:
+                raise UserError(LARGE_WINDOW) if "limit" in str(error) else error from None
+            if block:
+                buffer[: len(block)] = block
+                return len(block)
+
+    def _find_stream(self) -> bool:
+        """Go to the next stream; tell whether there is one. Zeros may stand between two."""
+        self._unread = self._decompressor.unused_data.lstrip(b"\0") if self._decompressor else b""
+        while not self._unread:
+            if not (block := self._packed.read(BLOCK)):
+                return False
+            self._unread = block.lstrip(b"\0") if self._decompressor else block
+        return True
 
 
 def _zstandard(packed: IO[bytes]) -> Any:
@@ -105,6 +166,8 @@ def _zip_member(open_packed: Opener) -> tuple[Opener, str]:
         info = archive.getinfo(name)
         if info.flag_bits & ENCRYPTED:
             raise UserError("it is encrypted; decrypt it first")
+        if info.compress_type == zipfile.ZIP_LZMA and _lzma_window(archive, info) > MAX_WINDOW:
+            raise UserError(LARGE_WINDOW)
         try:
             archive.open(info).close()
         except NotImplementedError:
@@ -113,10 +176,37 @@ def _zip_member(open_packed: Opener) -> tuple[Opener, str]:
     return partial(_open_zip_member, open_packed, name), name
 
 
+def _lzma_window(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> int:
+    """Return the bytes of memory that unpacking a member takes, from the header of its data."""
+    file = archive.fp
+    assert file is not None  # the archive is open
+    file.seek(info.header_offset + 26)
+    lengths = file.read(4)
+    file.seek(sum(int.from_bytes(lengths[place : place + 2], "little") for place in (0, 2)) + 5, io.SEEK_CUR)
+    return int.from_bytes(file.read(4), "little")
+
+
 @contextmanager
 def _open_zip(open_packed: Opener) -> Iterator[zipfile.ZipFile]:
-    with open_packed() as packed, zipfile.ZipFile(packed) as archive:
-        yield archive
+    with open_packed() as packed:
+        _check_directory(packed)
+        with zipfile.ZipFile(packed) as archive:
+            yield archive
+
+
+def _check_directory(packed: IO[bytes]) -> None:
+    """Refuse a zip archive with too long a list of members, which zipfile would hold in memory."""
+    size = packed.seek(0, io.SEEK_END)
+    packed.seek(max(0, size - END_OF_ZIP))
+    end = packed.read()
+    place = len(end) - 22 if end[-22:-18] == b"PK\5\6" and end.endswith(b"\0\0") else end.rfind(b"PK\5\6")
+    length = int.from_bytes(end[place + 12 : place + 16], "little") if place >= 0 else 0
+    large = end.rfind(b"PK\6\6", 0, max(place, 0))
+    if large >= 0:
+        length = int.from_bytes(end[large + 40 : large + 48], "little")
+    if length > MAX_DIRECTORY:
+        raise UserError(f"contains more than {MAX_MEMBERS} files; it must contain exactly one table")
+    packed.seek(0)
 
 
 @contextmanager
@@ -126,8 +216,13 @@ def _open_zip_member(open_packed: Opener, name: str) -> Iterator[IO[bytes]]:
 
 
 def _tar_member(open_packed: Opener) -> tuple[Opener, str]:
-    with open_packed() as packed, tarfile.open(fileobj=packed, mode="r|") as archive:
-        name = _only_table([info.name for info in archive if info.isreg()])
+    with open_packed() as packed, _open_tar(packed) as archive:
+        names = []
+        for number, info in enumerate(archive):
+            if number >= MAX_MEMBERS:
+                raise UserError(f"contains more than {MAX_MEMBERS} files; it must contain exactly one table")
+            names += [info.name] if info.isreg() else []
+        name = _only_table(names)
         while packed.read(1 << 20):  # what compressed the archive checks its sum only at the end
             pass
     return partial(_open_tar_member, open_packed, name), name
@@ -135,11 +230,28 @@ def _tar_member(open_packed: Opener) -> tuple[Opener, str]:
 
 @contextmanager
 def _open_tar_member(open_packed: Opener, name: str) -> Iterator[IO[bytes]]:
-    with open_packed() as packed, tarfile.open(fileobj=packed, mode="r|") as archive:
+    with open_packed() as packed, _open_tar(packed) as archive:
         info = next(info for info in archive if info.name == name and info.isreg())
         member = archive.extractfile(info)
         assert member is not None  # it is a regular file
         yield io.BufferedReader(_Forward(member))
+
+
+class _TarInfo(tarfile.TarInfo):
+    """The header of a member, if it is not too large to be held in memory."""
+
+    LONG = (tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK, tarfile.XHDTYPE, tarfile.XGLTYPE)
+
+    @classmethod
+    def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> "_TarInfo":
+        info = super().frombuf(buf, encoding, errors)
+        if info.type in (*cls.LONG, tarfile.SOLARIS_XHDTYPE) and info.size > MAX_HEADER:
+            raise UserError("it is a tar archive with too long a name of a file; pack the table again")
+        return info
+
+
+def _open_tar(packed: IO[bytes]) -> tarfile.TarFile:
+    return tarfile.open(fileobj=packed, mode="r|", tarinfo=_TarInfo)
 
 
 class _Forward(io.RawIOBase):

@@ -7,20 +7,11 @@ from itertools import chain, islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from src.formats.json_records import field_names, json_records, lookup
-from src.formats.record_files import (
-    CsvFile,
-    FileFormat,
-    Findings,
-    Workbook,
-    cells_of,
-    column_names,
-    encoding_of,
-    kind_of,
-    parquet_file,
-    root_column,
-)
+from src.formats.json_records import Open, field_names, json_records, lookup, problem_of
+from src.formats.parquet_files import cells_of, column_names, parquet_file, root_column
+from src.formats.record_files import CsvFile, FileFormat, Findings, encoding_of, kind_of
 from src.formats.sources import open_text
+from src.formats.workbooks import Workbook
 
 LOOKED_AT = 100
 """Records of a JSON file whose fields become columns."""
@@ -47,9 +38,9 @@ def read_cells(path: Path, file_format: FileFormat, wanted: Sequence[str]) -> Ce
     """
     findings, kind = Findings(), kind_of(path, file_format)
     if kind == "parquet":
-        with parquet_file(path) as file:
-            names = column_names(file.schema_arrow)
-        return Cells(names, _parquet_rows(path, names), None, None, findings)
+        with parquet_file(path, file_format.unpack_limit) as file:
+            names = column_names(file.schema)
+        return Cells(names, _parquet_rows(path, names, file_format), None, None, findings)
     if kind == "excel":
         book = Workbook(path, wanted, file_format)
         return Cells(book.names, _as_texts(book.rows(findings)), None, None, findings)
@@ -59,30 +50,30 @@ def read_cells(path: Path, file_format: FileFormat, wanted: Sequence[str]) -> Ce
     if kind == "csv":
         table = CsvFile(path, encoding, wanted, file_format)
         return Cells(table.names, table.rows(findings), encoding, table.separator, findings)
-    names, rows = _json_rows(path, encoding, wanted)
+    names, rows = _json_rows(partial(open_text, path, encoding, file_format.unpack_limit), wanted)
     return Cells(names, rows, encoding, None, findings)
 
 
-def _json_rows(path: Path, encoding: str, wanted: Sequence[str]) -> tuple[list[str], Rows]:
-    records = json_records(partial(open_text, path, encoding), wanted)
+def _json_rows(open_json: Open, wanted: Sequence[str]) -> tuple[list[str], Rows]:
+    records = json_records(open_json, wanted)
     first = list(islice(records, LOOKED_AT))
     names = list(dict.fromkeys(name for _, record in first if record is not None for name in field_names(record)))
 
     def rows() -> Rows:
         for text, record in chain(first, records):
             if record is None:
-                yield [text], "not a JSON object"
+                yield [text], problem_of(text)
             else:
                 yield [_as_text(lookup(record, name)) for name in names], None
 
     return names, rows()
 
 
-def _parquet_rows(path: Path, names: list[str]) -> Rows:
-    with parquet_file(path) as file:
-        columns = file.schema_arrow.names
+def _parquet_rows(path: Path, names: list[str], file_format: FileFormat) -> Rows:
+    with parquet_file(path, file_format.unpack_limit) as file:
+        columns = file.schema.names
         roots = {name: root_column(name, columns) for name in names}
-        for batch in file.iter_batches(1000, use_threads=False):
+        for batch in file.encoded():
             for cells in zip(*(cells_of(batch.column(name)) for name in columns), strict=True):
                 record = dict(zip(columns, cells, strict=True))
                 yield [_as_text(lookup({roots[name]: record[roots[name]]}, name)) for name in names], None

@@ -13,6 +13,8 @@ from collections.abc import Iterable, Iterator
 from itertools import islice
 from typing import Any, NamedTuple
 
+from src.formats.bounds import LONGEST_LINE, TOO_LONG, Refused, joined
+
 csv.field_size_limit(2**31 - 1)
 
 MAX_LINES = 1000
@@ -69,8 +71,7 @@ class Dialect(NamedTuple):
             within = WITHIN[self.line_end]
             lines = map(lambda line: within.sub(lambda found: STAND_INS[found[0]], line), lines)  # noqa: C417
         if self.padding:
-            ending = re.compile(rf"{re.escape(self.padding)}+(?=[\r\n]*$)")
-            lines = map(lambda line: ending.sub("", line), lines)  # noqa: C417, a generator would end with an error
+            lines = map(self._without_padding, lines)
         if self.escapes:  # csv.reader would drop the backslashes that escape nothing
             special = re.compile(
                 rf"\\([{re.escape(self.quote + self.separator)}\r\n{''.join(STAND_INS.values())}\\])|\\"
@@ -87,6 +88,10 @@ class Dialect(NamedTuple):
             strict=True,
         )
 
+    def _without_padding(self, line: str) -> str:
+        content = line.rstrip("\r\n")
+        return content.rstrip(self.padding) + line[len(content) :]
+
     def literal(self, line: str) -> list[str]:
         """Return the fields of a line whose quotes belong to the text."""
         line = line.removesuffix("\n").removesuffix("\r")
@@ -94,16 +99,24 @@ class Dialect(NamedTuple):
 
 
 class Record(NamedTuple):
-    """The fields of a record, the number of its first line, its lines, and whether its quotes were taken as text."""
+    """The fields of a record, the number of its first line, its lines, and whether its quotes were taken as text.
+
+    problem: why only its beginning was read, None if all was.
+    """
 
     fields: list[str]
     line: int
     lines: list[str]
     conflict: bool
+    problem: str | None = None
 
 
 class OpenQuote(csv.Error):
-    """A quote is not closed within MAX_LINES lines."""
+    """A quote is not closed within MAX_LINES lines or LONGEST_LINE characters."""
+
+
+class _TooLongError(Exception):
+    """A record begins with a line that is too long."""
 
 
 class _Lines:
@@ -113,21 +126,30 @@ class _Lines:
         self._lines, self._line_end = lines, line_end
         self._returned: deque[str] = deque()
         self.record: list[str] = []
+        self.size = 0
         self.number = number
 
     def __iter__(self) -> "_Lines":
         return self
 
     def __next__(self) -> str:
-        line = self._returned.popleft() if self._returned else next(self._lines)
-        while self._line_end and not line.endswith(self._line_end) and (more := next(self._lines, "")):
-            line += more
+        line = last = self._returned.popleft() if self._returned else next(self._lines)
+        while self._line_end and not last.endswith(self._line_end) and (last := next(self._lines, "")):
+            line = joined(line, last)
             self.number += 1
         self.number += 1
         self.record.append(line)
-        if len(self.record) > MAX_LINES:
+        self.size += len(line)
+        refused = isinstance(line, Refused)
+        if refused and len(self.record) == 1:
+            raise _TooLongError
+        if refused or len(self.record) > MAX_LINES or (self.size > LONGEST_LINE and len(self.record) > 1):
             raise OpenQuote
         return line
+
+    def start(self) -> None:
+        """Begin a record."""
+        self.record, self.size = [], 0
 
     def take_back(self, lines: list[str]) -> None:
         """Feed some lines again."""
@@ -140,13 +162,17 @@ def records(file: Iterable[str], dialect: Dialect) -> Iterator[Record]:
     lines = _Lines(islice(file, dialect.skip_lines, None), dialect.skip_lines, dialect.line_end)
     reader = dialect.reader(lines)
     while True:
-        lines.record = []
+        lines.start()
         line = lines.number + 1
         conflict = False
         try:
             fields = next(reader)
         except StopIteration:
             return
+        except _TooLongError:
+            start = str(lines.record[0])
+            yield Record(dialect.literal(start), line, [start], False, TOO_LONG)
+            continue
         except csv.Error:
             conflict = True
         if not conflict and len(lines.record) > 1:

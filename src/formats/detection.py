@@ -5,6 +5,7 @@ import re
 import unicodedata
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
+from functools import partial
 from typing import IO, NamedTuple
 
 from src.core.errors import UserError
@@ -127,7 +128,7 @@ def _count_characters(file: IO[bytes]) -> tuple[int, int]:
 def _evidence(file: IO[bytes]) -> Iterator[bytes]:
     """Yield whole lines that are not ASCII, about EVIDENCE bytes of them."""
     size = 0
-    for line in file:
+    for line in iter(partial(file.readline, EVIDENCE), b""):
         if not line.isascii():
             yield line
             size += len(line)

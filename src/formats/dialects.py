@@ -5,27 +5,31 @@ from collections import Counter
 from collections.abc import Callable, Collection, Iterable
 from contextlib import AbstractContextManager
 from functools import partial
-from itertools import islice, product
+from itertools import product
 from typing import IO, NamedTuple
 
 from src.core.errors import UserError
+from src.formats.bounds import check_columns, first_lines
 from src.formats.csv_records import NUMBER, Dialect, Profile, Record, first_record, fit, records
 
 SEPARATORS = (",", ";", "\t", "|")
 QUOTES = ('"', "'")
 HEADER_LINES = 30
 """Lines among which the header is looked for."""
+HEADER_SIZE = 200_000
+"""Characters of these lines."""
 MOST_CONFLICTS = 0.05
 """Share of the records whose quotes may fail before the file is refused."""
 PROFILE_ROWS = 1000
 """Rows from which is learnt what the columns hold."""
+PROFILE_SIZE = 10_000_000
+"""Characters of these rows."""
 FEW_VALUES = 12
 """Different cells of a column up to which it is recognised by them, if each occurs a few times."""
 NULL = r"\N"
 DATABASE_LETTERS = "NnrtbfvZ0"
 """What databases write after a backslash beside special characters: NULL, line ends, control characters."""
 INVISIBLE = re.compile("[\ufeff\u00ad\u200b-\u200f\u2060\\s]+")
-PADDING = re.compile(r"([,;|\t])\1+$")
 SEPARATOR_LINE = re.compile(r"sep=(.)\s*$")
 
 Open = Callable[[], AbstractContextManager[IO[str]]]
@@ -71,25 +75,27 @@ def find_header(lines: Iterable[str], wanted: Collection[str], separators: Colle
     records has the same number of fields.
     """
     lines = iter(lines)
-    first = list(islice(lines, HEADER_LINES))
+    first = list(first_lines(lines, HEADER_LINES, HEADER_SIZE))
     if first and (told := SEPARATOR_LINE.match(first[0])):
         return Dialect(told[1], skip_lines=1)
     names = {visible(name) for name in wanted}
     for skipped in range(len(first) if names else 0):
+        if len(first[skipped]) > HEADER_SIZE:
+            continue
         for separator, quote, spaces in product(separators, QUOTES, (False, True)):
             dialect = Dialect(separator, quote, skip_spaces=spaces, skip_lines=skipped)
             found = [name.rstrip("".join(SEPARATORS)) for name in first_record(first[skipped:], dialect)]
             if names <= set(map(visible, found)):
                 return _with_ends(dialect, first[skipped])
-    first += islice(lines, PROFILE_ROWS)
+    first += first_lines(lines, PROFILE_ROWS, PROFILE_SIZE)
     return max((Dialect(separator) for separator in separators), key=lambda dialect: _regularity(first, dialect))
 
 
 def _with_ends(dialect: Dialect, header: str) -> Dialect:
     """Note from the header whether a space follows each separator, and what a spreadsheet left at the end of lines."""
     separators = header.count(dialect.separator)
-    padded = PADDING.search(header.rstrip("\r\n"))
-    padding = padded[1] if padded and padded[1] != dialect.separator else ""
+    last = header.rstrip("\r\n")[-2:]
+    padding = last[1:] if last in {sign * 2 for sign in SEPARATORS if sign != dialect.separator} else ""
     spaces = 0 < separators == header.count(f"{dialect.separator} ")
     return dialect._replace(skip_spaces=spaces, padding=padding)
 
@@ -177,6 +183,7 @@ class _Evidence:
         self.values: list[set[str]] = []
         self.wrapped: list[int] = []
         self.suspicious: list[list[list[str]]] = []
+        self.kept = 0
         special = rf"\r\n\\{re.escape(dialect.quote + dialect.separator)}"
         self.escape = re.compile(rf"\\[{special}]")
         self.escaped = re.compile(rf"\\[{special}{DATABASE_LETTERS}]|[^\\]+")
@@ -194,6 +201,7 @@ class _Evidence:
             self.returns = self.returns or lines[-1].endswith("\r")
             self.feeds = self.feeds or lines[-1].endswith("\n")
         if not self.width:
+            check_columns(len(fields))
             self.width = len(fields)
             self.line_end = next((end for end in ("\r\n", "\n") if lines[-1].endswith(end)), "")
             self.filled, self.numbers, self.wrapped = ([0] * self.width for _ in range(3))
@@ -202,6 +210,8 @@ class _Evidence:
                 self.header_wrapped = lines[0].lstrip().startswith(self.dialect.quote)
                 return
         self.records += 1
+        if record.problem:
+            return
         if record.conflict:
             self.conflicts += 1
             self.first_conflict = self.first_conflict or record.line
@@ -237,8 +247,10 @@ class _Evidence:
     def _look_inside(self, lines: list[str]) -> None:
         """Keep a record of several lines for later if each of its lines might be a record itself."""
         parts = [self.dialect.literal(line) for line in lines]
-        if all(len(fields) == self.width for fields in parts) and len(self.suspicious) < PROFILE_ROWS:
+        room = len(self.suspicious) < PROFILE_ROWS and self.kept < PROFILE_SIZE
+        if all(len(fields) == self.width for fields in parts) and room:
             self.suspicious.append(parts)
+            self.kept += sum(map(len, lines))
         else:
             self.needed += 1
 

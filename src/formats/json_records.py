@@ -2,11 +2,13 @@
 
 import json
 import re
+import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from typing import IO, Any
 
 from src.core.errors import UserError
+from src.formats.bounds import LONGEST_LINE, TOO_LONG, Refused
 
 Open = Callable[[], AbstractContextManager[IO[str]]]
 """Opens the text of a file from its beginning."""
@@ -18,10 +20,19 @@ NEAR_END = 64
 """Characters before the end of what was read within which an error may come from what is still to be read."""
 DEPTH = 4
 """Objects inside objects in which lists of records are looked for."""
-
-
 MOST_DIGITS = 1000
 """Digits of a number above which it stays text: Python refuses to read some thousands of them."""
+LARGEST = 64 << 20
+"""Bytes of memory that the text of a value may take."""
+BYTES_BY_SIGN = {"{": 240, "[": 80, ",": 64}
+"""About how many bytes an object, a list and a further item take besides their text."""
+LARGEST_DECODED = 256 << 20
+"""Bytes of memory that a value may take."""
+NO_OBJECT, TOO_DEEP = "not a JSON object", "nested too deeply"
+MOST_NESTED = 100
+"""Lists and objects inside each other in a record."""
+OUTSIDE, INSIDE, NUMBER_END = re.compile(r'["\[\]{}]'), re.compile(r'"|\\.', re.DOTALL), re.compile(r"[\s,\]]")
+"""Which signs decide where a value ends: outside a string, inside one, and after a number."""
 
 
 def _integer(digits: str) -> int | str:
@@ -62,7 +73,7 @@ def field_names(record: Any, depth: int = DEPTH) -> list[str]:
 
 
 def json_records(open_text: Open, wanted: Sequence[str]) -> Iterator[tuple[str, dict[str, Any] | None]]:
-    """Yield each record, in order, with its JSON text; None if it is not an object.
+    """Yield each record, in order, with its JSON text; None if it is not an object (problem_of says why not).
 
     An object without the `wanted` fields that holds lists of objects with them, also empty ones, stands for those
     objects.
@@ -75,11 +86,38 @@ def json_records(open_text: Open, wanted: Sequence[str]) -> Iterator[tuple[str, 
     with open_text() as file:
         for text, value in _lines(file) if one_a_line else ((None, value) for value in _Values(file).read()):
             inner = _page(value, wanted) if isinstance(value, dict) else []
-            if inner:
-                yield from ((json.dumps(record, ensure_ascii=False), record) for record in inner)
-            else:
-                text = json.dumps(value, ensure_ascii=False) if text is None else text
-                yield text, value if isinstance(value, dict) else None
+            yield from map(_record, inner) if inner else [_record(value, text)]
+
+
+def problem_of(text: str) -> str:
+    """Return why json_records found no object in a text."""
+    return text.problem if isinstance(text, Refused) else NO_OBJECT
+
+
+def _record(value: Any, text: str | None = None) -> tuple[str, dict[str, Any] | None]:
+    """Return a value with its text, None for the value if it is not an object that can be used."""
+    if isinstance(value, Refused):
+        return value, None
+    if _is_deep(value):
+        return Refused(text or "", TOO_DEEP), None
+    text = json.dumps(value, ensure_ascii=False) if text is None else text
+    return text, value if isinstance(value, dict) else None
+
+
+def _is_deep(value: Any) -> bool:
+    """Return whether lists and objects are nested more than MOST_NESTED times, without recursion."""
+    level = [value]
+    for _ in range(MOST_NESTED):
+        level = [
+            item
+            for each in level
+            if isinstance(each, dict | list)
+            for item in (each.values() if isinstance(each, dict) else each)
+            if isinstance(item, dict | list)
+        ]
+        if not level:
+            return False
+    return True
 
 
 def is_array(open_text: Open) -> bool:
@@ -104,19 +142,26 @@ def _has_one_a_line(file: IO[str]) -> bool:
     else:
         return True
     try:
-        next(_Values(file, start=line).read())
-    except (UserError, RecursionError):
+        return isinstance(next(_Values(file, start=line).read()), Refused)
+    except TooLargeError:
+        return not line.endswith("\n")
+    except UserError:
         return True
-    return False
 
 
 def _lines(file: IO[str]) -> Iterator[tuple[str | None, Any]]:
     for line in file:
         if text := line.strip(" \t\r\n\ufeff"):
             try:
-                yield text, DECODER.decode(text)
-            except (ValueError, RecursionError):
+                yield (line, None) if isinstance(line, Refused) else (text, DECODER.decode(text))
+            except ValueError:
                 yield text, None
+            except RecursionError:
+                yield Refused(text, TOO_DEEP), None
+
+
+class TooLargeError(UserError):
+    """A value that is no item of an array takes too much memory."""
 
 
 class _Values:
@@ -124,20 +169,19 @@ class _Values:
 
     def __init__(self, file: IO[str], start: str = "") -> None:
         self._file, self._text, self._place, self._count = file, start, 0, 0
-        self._ended = False
+        self._ended = self._inside = False
         self._decode = DECODER.raw_decode
 
     def read(self) -> Iterator[Any]:
-        """Yield the values."""
-        inside = False
+        """Yield the values; Refused for an item of an array that is too large or nested too deeply."""
         while sign := self._next_sign():
-            if sign == ("]" if inside else "["):
-                inside = not inside
+            if sign == ("]" if self._inside else "["):
+                self._inside = not self._inside
                 self._place += 1
             else:
                 yield self._value()
                 self._count += 1
-        if inside:
+        if self._inside:
             raise UserError(f"the array does not end: it is cut off after {self._count} records; export it again")
 
     def _next_sign(self) -> str:
@@ -154,6 +198,8 @@ class _Values:
             try:
                 value, end = self._decode(self._text, self._place)
                 complete = end < len(self._text) or not self._read_more()
+            except RecursionError:
+                return self._skip(TOO_DEEP)
             except json.JSONDecodeError as error:
                 cut_off = error.pos >= len(self._text) - NEAR_END or error.msg.startswith("Unterminated string")
                 if not cut_off or not self._read_more():
@@ -164,6 +210,39 @@ class _Values:
             if complete:
                 self._place = end
                 return value
+            if self._is_large():
+                if not self._inside:
+                    raise TooLargeError(
+                        f"a JSON value takes more than {LARGEST >> 20} MB; write one record a line (.jsonl)"
+                    )
+                return self._skip(TOO_LONG)
+
+    def _is_large(self) -> bool:
+        """Return whether what was read of a value takes too much memory."""
+        counted = sum(size * self._text.count(sign) for sign, size in BYTES_BY_SIGN.items())
+        return sys.getsizeof(self._text) > LARGEST or counted > LARGEST_DECODED
+
+    def _skip(self, problem: str) -> Refused:
+        """Go to the end of a value without decoding it; return its beginning."""
+        start, depth, in_string = self._text[self._place : self._place + LONGEST_LINE], 0, False
+        in_number = start[:1] not in ('"', "[", "{")
+        while True:
+            pattern = NUMBER_END if in_number else INSIDE if in_string else OUTSIDE
+            found = pattern.search(self._text, self._place)
+            if found is None:
+                self._place = len(self._text) - (in_string and self._text.endswith("\\"))
+                if not self._read_more():
+                    raise UserError(f"a value does not end: it is cut off after {self._count} records; export it again")
+                continue
+            self._place = found.end()
+            if in_number:
+                self._place = found.start()
+                return Refused(start, problem)
+            in_string = (found[0] == '"') != in_string
+            if not in_string:
+                depth += {"[": 1, "{": 1, "]": -1, "}": -1}.get(found[0], 0)
+                if not depth:
+                    return Refused(start, problem)
 
     def _read_more(self) -> bool:
         """Read as much again as is held already, so that a large value is not decoded too often."""

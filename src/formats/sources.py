@@ -2,7 +2,6 @@
 
 import csv
 import gzip
-import io
 import lzma
 import math
 import re
@@ -10,19 +9,23 @@ import tarfile
 import urllib.request
 import zipfile
 import zlib
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
+from functools import partial
 from http.client import HTTPException
 from pathlib import Path, PurePosixPath
 from typing import IO, Any, NamedTuple
 from urllib.parse import quote, unquote, urlsplit
 
-from src.core.errors import UserError, excerpt
-from src.core.files import atomic_write
+from src.core.errors import WRITE_ERRORS, UserError, excerpt, named_errors
+from src.core.files import atomic_write, special_kind
 from src.formats.archives import find_content, uncompressed_name
+from src.formats.bounds import NO_LIMIT, BoundedText, UnpackLimit
 
 WEB = ("http://", "https://")
 BYTES = re.compile(r"""\bb(['"])(?:\\.|(?!\1).)*(?:\1|$)""", re.DOTALL)
+CheckSize = Callable[[int], None]
+"""Refuses a download with this many bytes if it is too large."""
 DAMAGE: list[tuple[type[Exception] | tuple[type[Exception], ...], str]] = [
     (MemoryError, "it needs more memory than there is"),
     (RecursionError, "it is nested too deeply"),
@@ -35,6 +38,11 @@ DAMAGE: list[tuple[type[Exception] | tuple[type[Exception], ...], str]] = [
     (tarfile.TarError, "it is damaged, or not a tar archive"),
 ]
 """What errors mean whose own words are unclear or contain bytes of the file."""
+
+
+PROBLEMS = {"a folder": "a folder inside a folder is not read", "nothing": "no such file"}
+PROBLEMS["directory"] = PROBLEMS["a folder"]
+"""What is wrong with what is no file; stores call a folder a directory."""
 
 
 class Source(NamedTuple):
@@ -57,7 +65,7 @@ def find_files(location: str, option: str, may_be_empty: bool = False) -> Source
     kinds = {name: kind for name, kind in found.items() if not folder or is_data_file(file_name(name))}
     for name, kind in kinds.items():
         if kind != "file":
-            problem = "a folder inside a folder is not read" if kind == "directory" else "no such file"
+            problem = PROBLEMS.get(kind, f"is {kind}, not a file")
             raise UserError(f"{name}: {problem}; check {option}")
     if not kinds and not may_be_empty:
         raise UserError(f"{location}: no files in this folder; check {option}")
@@ -84,7 +92,7 @@ def local_path(location: str) -> Path:
     return path.expanduser() if path.parts[:1] == ("~",) else path
 
 
-def table_name(path: Path, known: Collection[str] = ()) -> str:
+def table_name(path: Path, known: Collection[str] = (), limit: UnpackLimit = NO_LIMIT) -> str:
     """Return the name of the table in a file, without the suffixes of compression.
 
     If that name does not end in a `known` suffix, the name of the archive's member is used, if it has a suffix.
@@ -93,42 +101,49 @@ def table_name(path: Path, known: Collection[str] = ()) -> str:
     if Path(name).suffix.lower() in known:
         return name
     with readable(path):
-        _, member = find_content(path)
+        _, member = find_content(path, limit)
     return member if Path(member).suffix else name
 
 
-def local_copy(location: str, folder: Path, timeout: float = 30.0, max_mb: float = math.inf) -> Path:
+def local_copy(
+    location: str, folder: Path, timeout: float = 30.0, max_mb: float = math.inf, option: str = "data.url_max_mb"
+) -> Path:
     """Return the local path of a file; a URL is downloaded into `folder` first.
 
     Raises:
-        UserError: the download failed, or is too slow or too large.
+        UserError: the download failed, or is too slow or too large; the message names `option`, the setting of max_mb.
     """
     if "://" not in location:
         return local_path(location)
     path = folder / file_name(location)
     with atomic_write(path) as temporary:
-        (_download if location.startswith(WEB) else _fetch)(location, temporary, timeout, max_mb)
+        check = partial(_refuse_large, location, max_mb, option)
+        (_download if location.startswith(WEB) else _fetch)(location, temporary, timeout, check)
     return path
 
 
 @contextmanager
-def open_bytes(path: Path) -> Iterator[IO[bytes]]:
+def open_bytes(path: Path, limit: UnpackLimit = NO_LIMIT) -> Iterator[IO[bytes]]:
     """Open a file, or the content of a compressed file or of an archive that contains exactly one table.
 
     Raises:
-        UserError: the archive cannot be read; only `readable` adds the name of the file.
+        UserError: the archive cannot be read, or is larger than the limit, also while it is read; only `readable` adds
+            the name of the file.
     """
-    open_content, _ = find_content(path)
+    open_content, _ = find_content(path, limit)
     with open_content() as file:
         yield file
 
 
 @contextmanager
-def open_text(path: Path, encoding: str) -> Iterator[IO[str]]:
-    """Open a file as text with its original line ends; bytes that are invalid in the encoding become U+FFFD."""
-    with open_bytes(path) as file:
+def open_text(path: Path, encoding: str, limit: UnpackLimit = NO_LIMIT) -> Iterator[IO[str]]:
+    """Open a file as text with its original line ends; bytes that are invalid in the encoding become U+FFFD.
+
+    Of lines that are too long, only the beginning is read.
+    """
+    with open_bytes(path, limit) as file:
         try:
-            text = io.TextIOWrapper(file, encoding=encoding, errors="replace", newline="")
+            text = BoundedText(file, encoding=encoding, errors="replace", newline="")
         except LookupError:
             raise UserError(f"{encoding}: unknown encoding; use auto or a name such as utf-8 or latin-1") from None
         yield text
@@ -146,17 +161,22 @@ def readable(name: object) -> Iterator[None]:
             raise
         raise UserError(f"{name}: {message}") from error
     except Exception as error:  # whatever a damaged file causes in one of many libraries
-        problem = f"cannot be read ({_describe(error)}); is it complete, and its extension correct?"
-        raise UserError(f"{name}: {problem}") from error
+        raise UserError(f"{name}: {not_readable(describe_error(error))}") from error
 
 
-def _describe(error: Exception) -> str:
+def not_readable(problem: str) -> str:
+    """Return the message for a file that is damaged."""
+    return f"cannot be read ({problem}); is it complete, and its extension correct?"
+
+
+def describe_error(error: Exception) -> str:
     """Return a short description of an error, without bytes of the file."""
     for kinds, description in DAMAGE:
         if isinstance(error, kinds):
             return description
     if isinstance(error, OSError) and error.strerror:
-        return excerpt(error.strerror)
+        place = f"{error.filename}: " if error.filename and error.errno in WRITE_ERRORS else ""
+        return excerpt(place + error.strerror)
     # A quoted key or number says nothing without the kind of error.
     kind = "" if isinstance(error, OSError) else "not valid CSV: " if isinstance(error, csv.Error) else _kind(error)
     return excerpt(kind + BYTES.sub("some bytes", str(error)))
@@ -169,9 +189,7 @@ def _kind(error: Exception) -> str:
 def _list_local(path: Path) -> tuple[bool, dict[str, str]]:
     """Return whether a path is a folder, and the kind of each file there (or of the path itself)."""
     found = list(path.iterdir()) if path.is_dir() else [path]
-    return path.is_dir(), {
-        str(each): "file" if each.is_file() else "directory" if each.is_dir() else "nothing" for each in found
-    }
+    return path.is_dir(), {str(each): special_kind(each) or ("file" if each.is_file() else "nothing") for each in found}
 
 
 def _list_store(url: str) -> tuple[bool, dict[str, str]]:
@@ -184,27 +202,33 @@ def _list_store(url: str) -> tuple[bool, dict[str, str]]:
         return folder, {store.unstrip_protocol(info["name"]): info["type"] for info in inside}
 
 
-def _download(url: str, path: Path, timeout: float, max_mb: float) -> None:
+def _download(url: str, path: Path, timeout: float, check: CheckSize) -> None:
     try:
         # Browsers also accept an address with spaces or letters beyond ASCII.
         address = quote(url, safe=":/?#[]@!$&'()*+,;=%~")
         with urllib.request.urlopen(address, timeout=timeout) as response, path.open("wb") as file:
             size = int(response.headers.get("Content-Length") or 0)
-            _refuse_large(url, size, max_mb)
+            check(size)
             while block := response.read(1 << 20):
-                _refuse_large(url, file.tell() + len(block), max_mb)
-                file.write(block)
+                check(file.tell() + len(block))
+                with named_errors(path):
+                    file.write(block)
             if size and file.tell() != size:
                 raise UserError(f"{url}: download cut off after {file.tell()} of {size} bytes; try again")
     except (OSError, HTTPException, ValueError) as error:
+        if getattr(error, "errno", None) in WRITE_ERRORS:
+            raise
         raise UserError(f"{url}: cannot be downloaded ({excerpt(str(error))}); check the address") from error
 
 
-def _fetch(url: str, target: Path, timeout: float, max_mb: float) -> None:
+def _fetch(url: str, target: Path, timeout: float, check: CheckSize) -> None:
     with _reachable(url):
         store, path = _open_store(url)
-        _refuse_large(url, store.size(path) or 0, max_mb)
-        store.get_file(path, str(target))
+        check(store.size(path) or 0)
+        with store.open(path, "rb") as source, target.open("wb") as file:
+            while block := source.read(1 << 20):
+                check(file.tell() + len(block))
+                file.write(block)
 
 
 def _open_store(url: str) -> tuple[Any, str]:
@@ -226,6 +250,6 @@ def _reachable(url: str) -> Iterator[None]:
         raise UserError(f"{url}: {problem}") from error
 
 
-def _refuse_large(url: str, size: int, max_mb: float) -> None:
+def _refuse_large(url: str, max_mb: float, option: str, size: int) -> None:
     if size > max_mb * 1_000_000:
-        raise UserError(f"{url}: larger than data.url_max_mb ({max_mb} MB); raise it, or download the file yourself")
+        raise UserError(f"{url}: larger than {option} ({max_mb} MB); raise it, or download the file yourself")

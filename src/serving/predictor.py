@@ -12,6 +12,7 @@ import numpy as np
 from pydantic import Field, ValidationError, model_validator
 
 from src.core.errors import UserError, fail_alone
+from src.core.files import require_file
 from src.core.params import Clean, Decision, Language, Section, TableLanguage
 from src.core.schema import read_text, text_problem
 from src.evaluation.decisions import decide
@@ -271,6 +272,7 @@ def _batches(lengths: np.ndarray, batch_size: int) -> Iterator[np.ndarray]:
 
 def _read_description(folder: Path) -> ModelDescription:
     path = folder / DESCRIPTION
+    require_file(path)
     try:
         description = ModelDescription.model_validate_json(path.read_bytes())
     except FileNotFoundError:
@@ -293,5 +295,6 @@ def _open_network(folder: Path, options: onnxruntime.SessionOptions) -> onnxrunt
 
 def md5(path: Path) -> str:
     """Return the MD5 of a file, as in dvc.lock."""
+    require_file(path)
     with path.open("rb") as file:
         return file_digest(file, "md5").hexdigest()

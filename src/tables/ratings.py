@@ -21,6 +21,8 @@ WORDS = {"positive": 5, "good": 5, "pos": 5, "neutral": 3, "negative": 1, "bad":
 """Words of other scales, and the stars to propose for them."""
 MOST = 10**9
 """Python refuses to write larger numbers than a few thousand digits; no rating comes near."""
+LONGEST = 200
+"""Characters of a cell above which it is no rating."""
 WRITE = "in the section data of params.yaml, write {}"
 SHOWN = 8
 """Values of an unknown scale that are shown."""
@@ -41,6 +43,8 @@ def rating_reader(scale: tuple[float, float] | None, words: Mapping[str, int] | 
         if isinstance(value, bool) or value is None or isinstance(value, list | dict):
             return None
         text = str(value).strip() if not isinstance(value, int) or abs(value) < MOST else ""
+        if len(text) > LONGEST:
+            return None
         return stars.get(text.casefold()) if stars else cached(text)
 
     return read

@@ -7,23 +7,12 @@ from typing import Any, NamedTuple
 
 from src.core.params import Data
 from src.core.schema import TRUE_PROBABILITIES
-from src.formats.json_records import field_names, json_records, lookup
-from src.formats.record_files import (
-    CsvFile,
-    FileFormat,
-    Findings,
-    Workbook,
-    cells_of,
-    column_names,
-    encoding_of,
-    kind_of,
-    parquet_file,
-    require_column,
-    root_column,
-)
+from src.formats.json_records import Open, field_names, json_records, lookup, problem_of
+from src.formats.parquet_files import cells_of, column_names, parquet_file, root_column
+from src.formats.record_files import CsvFile, FileFormat, Findings, encoding_of, kind_of, require_column
 from src.formats.sources import open_text, readable
+from src.formats.workbooks import Workbook
 
-NO_OBJECT = "not a JSON object"
 MOST_NAMES = 200
 """Fields of JSON objects that are remembered for messages."""
 
@@ -56,9 +45,12 @@ def without_ratings(data: Data) -> Data:
     return data.model_copy(update={"rating_column": data.text_columns[0], "split_column": None, "slice_columns": []})
 
 
-def file_format(data: Data) -> FileFormat:
-    """Return how the files of the table are written, as params.yaml says it."""
-    return FileFormat(data.format, data.encoding, data.separator, data.quoting, data.header)
+def file_format(data: Data, remote: bool = False) -> FileFormat:
+    """Return how the files of the table are written, and their limits, as params.yaml says it; remote: from a URL."""
+    how = FileFormat(data.format, data.encoding, data.separator, data.quoting, data.header, data.max_text)
+    if remote and data.url_max_mb < data.max_unpacked_mb:
+        return how._replace(max_unpacked_mb=data.url_max_mb, unpacked_option="url_max_mb")
+    return how._replace(max_unpacked_mb=data.max_unpacked_mb)
 
 
 def read_table(path: Path, data: Data, name: str | None = None) -> Table:
@@ -69,17 +61,17 @@ def read_table(path: Path, data: Data, name: str | None = None) -> Table:
     """
     name = name or str(path)
     with readable(name):
-        table = _open_table(path, data)
+        table = _open_table(path, data, file_format(data, remote="://" in name))
     table.rows = _checked(name, table.rows)
     return table
 
 
-def _open_table(path: Path, data: Data) -> Table:
-    findings, how = Findings(), file_format(data)
+def _open_table(path: Path, data: Data, how: FileFormat) -> Table:
+    findings = Findings()
     kind = kind_of(path, how)
     wanted = list(dict.fromkeys([*data.text_columns, data.rating_column]))
     if kind == "parquet":
-        return Table(_parquet_rows(path, data), findings, None, None)
+        return Table(_parquet_rows(path, data, how), findings, None, None)
     if kind == "excel":
         return Table(_cell_rows(Workbook(path, wanted, how), data, findings), findings, None, None)
     encoding, bad_characters = encoding_of(path, how)
@@ -88,7 +80,8 @@ def _open_table(path: Path, data: Data) -> Table:
     if kind == "csv":
         file = CsvFile(path, encoding, wanted, how)
         return Table(_cell_rows(file, data, findings), findings, encoding, file.separator)
-    return Table(_json_rows(path, encoding, data), findings, encoding, None)
+    open_json = partial(open_text, path, encoding, how.unpack_limit)
+    return Table(_json_rows(open_json, data), findings, encoding, None)
 
 
 def _checked(name: str, rows: Iterator[Row]) -> Iterator[Row]:
@@ -159,16 +152,16 @@ def _cell_rows(file: CsvFile | Workbook, data: Data, findings: Findings) -> Iter
             yield Row(number, file.separator.join(cells), problem=problem)
 
 
-def _json_rows(path: Path, encoding: str, data: Data) -> Iterator[Row]:
+def _json_rows(open_json: Open, data: Data) -> Iterator[Row]:
     columns = _Columns(
         data.text_columns, data.rating_column, data.split_column, list(TRUE_PROBABILITIES), data.slice_columns
     )
     wanted = list(dict.fromkeys([*data.text_columns, data.rating_column]))
     missing = dict.fromkeys(name for _, name in _required(data))
     seen: dict[str, None] = {}
-    for number, (text, record) in enumerate(json_records(partial(open_text, path, encoding), wanted), 1):
+    for number, (text, record) in enumerate(json_records(open_json, wanted), 1):
         if record is None:
-            yield Row(number, text, problem=NO_OBJECT)
+            yield Row(number, text, problem=problem_of(text))
             continue
         if missing:
             missing = {name: None for name in missing if name not in record and lookup(record, name) is None}
@@ -180,16 +173,15 @@ def _json_rows(path: Path, encoding: str, data: Data) -> Iterator[Row]:
             require_column(name, [each for each in seen if each not in missing], option, header=False)
 
 
-def _parquet_rows(path: Path, data: Data) -> Iterator[Row]:
-    with parquet_file(path) as table:
-        names = column_names(table.schema_arrow)
+def _parquet_rows(path: Path, data: Data, how: FileFormat) -> Iterator[Row]:
+    with parquet_file(path, how.unpack_limit) as table:
+        names = column_names(table.schema)
         columns = _find_columns(names, data, str)
         parts = (columns.texts, [columns.rating, columns.split], columns.true_probabilities, columns.slices)
         required = list(dict.fromkeys(name for part in parts for name in part if name is not None))
-        roots = list(dict.fromkeys(root_column(name, table.schema_arrow.names) for name in required))
+        roots = list(dict.fromkeys(root_column(name, table.schema.names) for name in required))
         number = 0
-        # An Arrow thread that still holds a Python file when the interpreter exits aborts it (apache/arrow#33975).
-        for batch in table.iter_batches(columns=roots, use_threads=False):
+        for batch in table.encoded(roots):
             for cells in zip(*(cells_of(batch.column(name)) for name in roots), strict=True):
                 number += 1
                 yield _make_row(number, partial(lookup, dict(zip(roots, cells, strict=True))), columns)

@@ -13,6 +13,8 @@ from src.core.schema import PROBABILITIES, TRUE_PROBABILITIES
 
 BATCH_ROWS = 50_000
 """Reviews held in memory at a time."""
+BATCH_BYTES = 100_000_000
+"""Bytes of reviews held in memory at a time, if they are so long that this is less."""
 
 SCHEMA = pa.schema(
     [
@@ -58,6 +60,8 @@ class ReviewWriter:
         self._waiting = pa.concat_tables([self._waiting, reviews])
         while len(self._waiting) >= BATCH_ROWS:
             self._write(BATCH_ROWS)
+        if self._waiting.nbytes > BATCH_BYTES:
+            self._write(len(self._waiting))
 
     def _write(self, rows: int) -> None:
         self._writer.write_table(self._waiting[:rows].combine_chunks())
@@ -79,8 +83,15 @@ def read_parts(path: Path) -> Iterator[pa.RecordBatch]:
     """Yield the reviews of a split in batches, with a progress bar in a terminal."""
     files = list_parts(path)
     total = sum(math.ceil(pq.read_metadata(file).num_rows / BATCH_ROWS) for file in files)
-    batches = (batch for file in files for batch in pq.ParquetFile(file).iter_batches(BATCH_ROWS))
+    batches = (batch for file in files for batch in pq.ParquetFile(file).iter_batches(_batch_rows(file)))
     yield from progress_bar(batches, desc=path.stem, total=total, leave=False)
+
+
+def _batch_rows(file: Path) -> int:
+    """Return how many reviews of a file are read at a time."""
+    metadata = pq.read_metadata(file)
+    size = sum(metadata.row_group(group).total_byte_size for group in range(metadata.num_row_groups))
+    return max(1, min(BATCH_ROWS, BATCH_BYTES * metadata.num_rows // max(size, 1)))
 
 
 def map_texts(source: Path, target: Path, change: Callable[[str, str | None], str]) -> None:

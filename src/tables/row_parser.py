@@ -11,9 +11,10 @@ import pyarrow as pa
 
 from src.core.params import Data
 from src.core.schema import EXTRA, SPLITS, STARS, TRUE_PROBABILITIES, read_review, read_text, text_problem
+from src.formats.record_files import FileFormat
 from src.tables import review_parquet
 from src.tables.ratings import Read, rating_reader
-from src.tables.readers import Row
+from src.tables.readers import Row, file_format
 from src.tables.review_parquet import BATCH_ROWS
 
 SPLIT_NAMES = {name: name for name in SPLITS} | {
@@ -27,6 +28,10 @@ FindLanguages = Callable[[Sequence[str]], Sequence[str | None]]
 UNKNOWN_PROBABILITIES = (None,) * len(TRUE_PROBABILITIES)
 NO_TEXT = "no text"
 BAD_RATING = "rating is not 1, 2, 3, 4 or 5"
+KEPT = 10_000
+"""Characters that are kept of a cell that is not used, and of a rating."""
+BATCH_SIZE = 50_000_000
+"""Characters at which a batch of rows ends, so that long texts need no more memory than short ones."""
 EPOCH_SECONDS = range(10**9, 4 * 10**9)
 """Numbers that are read as a time: seconds (or milliseconds) since 1970, from 2001 to 2096."""
 
@@ -56,6 +61,7 @@ class RowParser(NamedTuple):
     has_split: bool
     read_rating: Read
     missing: Collection[str] = ()
+    text_problem: Callable[[object], str | None] = FileFormat().text_problem
 
     def parse(self, row: Row) -> ParsedRow:
         """Read a row."""
@@ -65,15 +71,15 @@ class RowParser(NamedTuple):
             text = ""
         stars = self.read_rating(row.rating)
         split = SPLIT_NAMES.get(str(row.split).strip().lower()) if self.has_split else None
-        problem = row.problem or text_problem(text)
+        problem = row.problem or text_problem(text) or self.text_problem(text)
         if problem is None and stars is None:
             problem = BAD_RATING if self._has_content(row.rating) else "no rating"
         if problem is None and self.has_split and split is None:
             problem = "split is not train, valid or test"
-        rating = None if row.rating is None else _as_text(row.rating)
+        rating = None if row.rating is None else _as_text(row.rating)[:KEPT]
         if problem is not None:
             cells = row.text if several else (row.text,)
-            shown = [_as_text(cell) for cell in cells if cell is not None]
+            shown = [_as_text(cell)[:KEPT] for cell in cells if cell is not None]
             return ParsedRow("\n".join(shown) if shown else None, rating, stars, split, problem)
         probabilities = row.true_probabilities or UNKNOWN_PROBABILITIES
         return ParsedRow(text, rating, stars, split, None, tuple(map(slice_text, row.slices)), probabilities)
@@ -86,13 +92,16 @@ def row_parser(data: Data) -> Parse:
     """Return what reads the cells of a row by the settings of the table."""
     scale = (data.rating_scale[0], data.rating_scale[1]) if data.rating_scale else None
     return RowParser(
-        data.split_column is not None, rating_reader(scale, data.rating_map), frozenset(data.missing)
+        data.split_column is not None,
+        rating_reader(scale, data.rating_map),
+        frozenset(data.missing),
+        file_format(data).text_problem,
     ).parse
 
 
 def extra_row_parser(data: Data) -> Parse:
     """Return what reads the text of an extra review, and neither its rating nor its split."""
-    parser = RowParser(has_split=False, read_rating=lambda cell: STARS[0], missing=frozenset(data.missing))
+    parser = RowParser(False, lambda cell: STARS[0], frozenset(data.missing), file_format(data).text_problem)
     return lambda row: parser.parse(row)._replace(stars=None, rating=None, split=EXTRA)
 
 
@@ -135,6 +144,7 @@ class RowWriter:
         options = pa.ipc.IpcWriteOptions(compression="lz4")
         self._writer = pa.ipc.new_file(str(path), SCHEMA, options=options)
         self._batch: list[tuple[Any, ...]] = []
+        self._size = 0
 
     def __enter__(self) -> "RowWriter":
         return self
@@ -148,13 +158,14 @@ class RowWriter:
         """Add one row."""
         words = len(row.text.split()) if row.text and row.problem is None else 0
         self._batch.append((row.text, row.rating, row.stars, row.problem, words, row.slices, *row.true_probabilities))
-        if len(self._batch) == BATCH_ROWS:
+        self._size += len(row.text or "") + sum(map(len, filter(None, row.slices)))
+        if len(self._batch) == BATCH_ROWS or self._size > BATCH_SIZE:
             self._flush()
 
     def _flush(self) -> None:
         columns = zip(zip(*self._batch, strict=True), SCHEMA, strict=True)
         self._writer.write(pa.record_batch([pa.array(values, field.type) for values, field in columns], SCHEMA))
-        self._batch = []
+        self._batch, self._size = [], 0
 
 
 def read_rows(path: Path) -> Iterator[pa.RecordBatch]:

@@ -3,7 +3,7 @@
 import csv
 import json
 import shutil
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
@@ -12,30 +12,22 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from src.core.errors import UserError
+from src.core.files import special_kind
 from src.core.schema import read_review, read_text
-from src.formats.json_records import field_names, is_array, json_records, lookup
-from src.formats.record_files import (
-    CsvFile,
-    FileFormat,
-    Findings,
-    Workbook,
-    cells_of,
-    column_names,
-    encoding_of,
-    kind_of,
-    parquet_file,
-    require_column,
-    root_column,
-)
+from src.core.spreadsheets import escape_formula
+from src.formats.json_records import Open, field_names, is_array, json_records, lookup, problem_of
+from src.formats.parquet_files import ROWS, cells_of, column_names, parquet_file, root_column
+from src.formats.record_files import CsvFile, FileFormat, Findings, encoding_of, kind_of, require_column
 from src.formats.sources import open_text, readable
-from src.tables.readers import MOST_NAMES, NO_OBJECT
+from src.formats.workbooks import Workbook
+from src.tables.readers import MOST_NAMES
 
 CHUNK_ROWS = 100_000
 """Rows held in memory at a time. Larger chunks contain more texts that are equal after cleaning, scored only once."""
 CHUNK_SIZE = 20_000_000
 """Characters (Parquet: bytes) at which a chunk ends, so that long texts need no more memory than short ones."""
-PARQUET_ROWS = 1000
-"""Rows read from Parquet at a time."""
+FIELD_SIZE = 16
+"""Characters that a field counts for beside its own: one of a million empty fields takes memory, too."""
 OPTION = "--text-column"
 
 Columns = Mapping[str, Sequence[Any]]
@@ -51,10 +43,17 @@ class Chunk(NamedTuple):
 
 
 class Reviews(NamedTuple):
-    """Where the text of a review is: its columns, and words that mean no text."""
+    """Where the text of a review is: its columns, words that mean no text, and what says that it is too long."""
 
     columns: list[str]
     missing: Collection[str] = ()
+    problem: Callable[[object], str | None] = FileFormat().text_problem
+
+    def read(self, cells: Sequence[Any]) -> tuple[Any, str | None]:
+        """Return the text of a row as text() does, or None and why it is refused."""
+        text = self.text(cells)
+        problem = self.problem(text)
+        return (text, None) if problem is None else (None, problem)
 
     def text(self, cells: Sequence[Any]) -> Any:
         """Return the text of a row from its cells, one for each column; if a cell is not text, that cell."""
@@ -84,9 +83,16 @@ class OutputTable(Protocol):
 
 
 def open_table(
-    path: Path, file_format: FileFormat, reviews: Reviews, names: Sequence[str], name: str | None = None
+    path: Path,
+    file_format: FileFormat,
+    reviews: Reviews,
+    names: Sequence[str],
+    name: str | None = None,
+    safe: bool = False,
 ) -> OutputTable:
     """Open a file of any format, to add columns called `names`. `name` is the file in messages, if not its path.
+
+    safe: whether texts are escaped so that a spreadsheet runs none as a formula, which only CSV output needs.
 
     Raises:
         UserError: no such file, unknown kind, no such column, or a column with one of the names; also while reading.
@@ -94,17 +100,22 @@ def open_table(
     name = name or str(path)
     with readable(name):
         if not path.is_file():
-            raise UserError("is a folder, not a file" if path.is_dir() else "no such file")
+            kind = special_kind(path)
+            raise UserError(f"is {kind}, not a file" if kind else "no such file")
         kind = kind_of(path, file_format)
+        if safe and kind not in ("csv", "excel"):
+            raise UserError("--spreadsheet-safe is for CSV and spreadsheets; leave it out")
         if kind == "parquet":
-            return ParquetTable(path, name, reviews, names)
+            return ParquetTable(path, name, reviews, names, file_format)
         if kind == "excel":
-            return CsvTable(Workbook(path, reviews.columns, file_format), name, reviews, names, file_format.header)
+            workbook = Workbook(path, reviews.columns, file_format)
+            return CsvTable(workbook, name, reviews, names, file_format.header, safe)
         encoding = encoding_of(path, file_format).name
         if kind == "csv":
             file = CsvFile(path, encoding, reviews.columns, file_format)
-            return CsvTable(file, name, reviews, names, file_format.header)
-        return JsonTable(path, encoding, name, reviews, names)
+            return CsvTable(file, name, reviews, names, file_format.header, safe)
+        open_json = partial(open_text, path, encoding, file_format.unpack_limit)
+        return JsonTable(open_json, name, reviews, names)
 
 
 class CsvTable(OutputTable):
@@ -116,9 +127,10 @@ class CsvTable(OutputTable):
     kinds = ("csv",)
 
     def __init__(
-        self, file: CsvFile | Workbook, name: str, reviews: Reviews, names: Sequence[str], header: bool
+        self, file: CsvFile | Workbook, name: str, reviews: Reviews, names: Sequence[str], header: bool, safe: bool
     ) -> None:
         self.file, self.name, self.has_header = file, name, header
+        self._shown: Callable[[Any], Any] = escape_formula if safe else lambda cell: cell
         self.header = file.names
         for column in reviews.columns:
             require_column(column, self.header, OPTION, header)
@@ -128,27 +140,30 @@ class CsvTable(OutputTable):
 
     def chunks(self) -> Iterator[Chunk]:
         with readable(self.name):
-            found = ((row, len("".join(map(str, row[0])))) for row in self.file.rows(Findings()))
+            found = ((row, len("".join(map(str, row[0]))) + FIELD_SIZE * len(row[0])) for row in self._rows())
             for rows in _in_chunks(found, CHUNK_ROWS):
-                cells = [None if problem else self._text(fields) for fields, problem in rows]
-                yield Chunk(cells, [problem for _, problem in rows], [fields for fields, _ in rows])
+                texts = [(None, problem) if problem else self._text(fields) for fields, problem in rows]
+                yield Chunk([text for text, _ in texts], [problem for _, problem in texts], [row for row, _ in rows])
 
     def count(self) -> int:
         with readable(self.name):
-            return sum(1 for _ in self.file.rows(Findings()))
+            return sum(1 for _ in self._rows())
 
-    def _text(self, fields: list[Any]) -> Any:
-        return self.reviews.text([fields[place] for place in self.places])
+    def _rows(self) -> Iterator[tuple[list[Any], str | None]]:
+        return self.file.rows(Findings())
+
+    def _text(self, fields: list[Any]) -> tuple[Any, str | None]:
+        return self.reviews.read([fields[place] for place in self.places])
 
     def write(self, path: Path, chunk: Chunk, new_columns: Columns, first: bool) -> None:
         width = len(self.header)
         with path.open("w", encoding="utf-8", newline="") as file:
             writer = csv.writer(file, delimiter=self.file.separator, quoting=csv.QUOTE_NONNUMERIC, lineterminator="\n")
             if first and self.has_header:
-                writer.writerow([*self.header, *new_columns])
+                writer.writerow(map(self._shown, [*self.header, *new_columns]))
             for fields, values in zip(chunk.rows, zip(*new_columns.values(), strict=True), strict=True):
                 missing = [""] * (width - len(fields))
-                writer.writerow([*fields[:width], *missing, *values, *fields[width:]])
+                writer.writerow(map(self._shown, [*fields[:width], *missing, *values, *fields[width:]]))
 
     def join(self, path: Path, parts: Sequence[Path]) -> None:
         _concatenate(path, parts)
@@ -162,8 +177,8 @@ class JsonTable(OutputTable):
 
     kinds = ("json", "jsonl")
 
-    def __init__(self, path: Path, encoding: str, name: str, reviews: Reviews, names: Sequence[str]) -> None:
-        self._open, self.name, self.reviews, self.names = partial(open_text, path, encoding), name, reviews, names
+    def __init__(self, open_json: Open, name: str, reviews: Reviews, names: Sequence[str]) -> None:
+        self._open, self.name, self.reviews, self.names = open_json, name, reviews, names
         self.array = is_array(self._open)
 
     def chunks(self) -> Iterator[Chunk]:
@@ -179,13 +194,13 @@ class JsonTable(OutputTable):
     def _rows(self, seen: dict[str, None], missing: set[str]) -> Iterator[tuple[str, Any, str | None]]:
         for line, record in json_records(self._open, self.reviews.columns):
             if record is None:
-                yield json.dumps({"line": line.strip()}, ensure_ascii=False), None, NO_OBJECT
+                yield json.dumps({"line": line.strip()}, ensure_ascii=False), None, problem_of(line)
                 continue
             _check_no_clash(record.keys(), self.names)
             if missing:
                 missing -= {name for name in missing if name in record or lookup(record, name) is not None}
                 seen |= dict.fromkeys(field_names(record)[:MOST_NAMES])
-            yield line.strip(), self.reviews.text([lookup(record, name) for name in self.reviews.columns]), None
+            yield line.strip(), *self.reviews.read([lookup(record, name) for name in self.reviews.columns])
 
     def write(self, path: Path, chunk: Chunk, new_columns: Columns, first: bool) -> None:
         with path.open("w", encoding="utf-8", newline="\n") as file:
@@ -213,26 +228,31 @@ class ParquetTable(OutputTable):
 
     kinds = ("parquet",)
 
-    def __init__(self, path: Path, name: str, reviews: Reviews, names: Sequence[str]) -> None:
-        self.path, self.name, self.reviews = path, name, reviews
-        with parquet_file(path) as file:
-            self.schema = file.schema_arrow
+    def __init__(self, path: Path, name: str, reviews: Reviews, names: Sequence[str], file_format: FileFormat) -> None:
+        self.name, self.reviews = name, reviews
+        self._open = partial(parquet_file, path, file_format.unpack_limit)
+        with self._open() as file:
+            self.schema = file.schema
         for column in reviews.columns:
             require_column(column, column_names(self.schema), OPTION)
         _check_no_clash(self.schema.names, names)
         self.roots = list(dict.fromkeys(root_column(column, self.schema.names) for column in reviews.columns))
 
     def chunks(self) -> Iterator[Chunk]:
-        with readable(self.name), parquet_file(self.path) as file:
-            batches = ((batch, batch.nbytes) for batch in file.iter_batches(PARQUET_ROWS, use_threads=False))
-            for chunk in _in_chunks(batches, CHUNK_ROWS // PARQUET_ROWS):
+        with readable(self.name), self._open() as file:
+            batches = ((batch, batch.nbytes) for batch in file.decoded())
+            for chunk in _in_chunks(batches, max(CHUNK_ROWS // ROWS, 1)):
                 table = pa.Table.from_batches(chunk, self.schema)
                 rows = zip(*(cells_of(table.column(name)) for name in self.roots), strict=True)
                 records = (dict(zip(self.roots, cells, strict=True)) for cells in rows)
                 texts = [
-                    self.reviews.text([lookup(record, name) for name in self.reviews.columns]) for record in records
+                    self.reviews.read([lookup(record, name) for name in self.reviews.columns]) for record in records
                 ]
-                yield Chunk(texts, [None] * len(table), table)
+                yield Chunk([text for text, _ in texts], [problem for _, problem in texts], table)
+
+    def count(self) -> int:
+        with readable(self.name), self._open() as file:
+            return file.check()
 
     def write(self, path: Path, chunk: Chunk, new_columns: Columns, first: bool) -> None:
         table = chunk.rows

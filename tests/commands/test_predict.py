@@ -19,7 +19,7 @@ import pyarrow.parquet as pq
 import pytest
 from filelock import FileLock
 
-from src.serving.predictor import NO_KNOWN_WORD, NO_WORD
+from src.serving.predictor import NO_KNOWN_WORD, NO_WORD, md5
 from tests.conftest import ROOT
 
 KILLS = int(os.environ.get("REVIEWS_KILLS", "5"))
@@ -319,15 +319,23 @@ def interrupted(project, table):
     return folder
 
 
-def test_only_parts_of_the_same_work_are_used_again(project, table):
+def damage(part, content=b"used again\n"):
+    """Add to a part; its sum is made to fit, or else it would be seen."""
+    part.write_bytes(part.read_bytes() + content)
+    part.with_suffix(".md5").write_text(md5(part), encoding="ascii")
+
+
+def test_only_whole_parts_of_the_same_work_are_used_again(project, table):
     output = table.with_name("out.csv")
-    first = interrupted(project, table) / "00000000.part"
-    first.write_bytes(first.read_bytes() + b"used again\n")
+    damage(interrupted(project, table) / "00000000.part")
     predict(project, table, "--output", output, "--resume", chunk=100)
     assert b"used again" in output.read_bytes()
+    first = interrupted(project, table) / "00000000.part"
+    first.write_bytes(first.read_bytes()[:-100])
+    predict(project, table, "--output", output, "--resume", chunk=100)
+    assert output.read_bytes().count(b"\n") == table.read_bytes().count(b"\n")
     for arguments, change in ((["--resume"], b"5000,great app\n"), ([], b"")):
-        first = interrupted(project, table) / "00000000.part"
-        first.write_bytes(first.read_bytes() + b"used again\n")
+        damage(interrupted(project, table) / "00000000.part")
         with table.open("ab") as file:
             file.write(change)
         predict(project, table, "--output", output, *arguments, chunk=100)

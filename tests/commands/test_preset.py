@@ -23,7 +23,7 @@ from tests.conftest import ROOT
 PRESETS = read_presets(ROOT / "presets.yaml")
 COMMITTED = (ROOT / "params.yaml").read_bytes()
 TEXT = COMMITTED.decode()
-KEPT = {"path", "extra_path", "language", "missing", "url_timeout", "url_max_mb"}
+KEPT = {"path", "extra_path", "language", "missing", "url_timeout", "url_max_mb", "max_text", "max_unpacked_mb"}
 """Keys of `data` that do not depend on the exporter."""
 
 

@@ -14,6 +14,7 @@ from urllib.parse import quote
 import psutil
 import pytest
 
+from src.core.spreadsheets import escape_formula
 from src.serving.predictor import NO_KNOWN_WORD
 from tests.commands.test_serve import SECRET, opened, serving
 
@@ -307,6 +308,26 @@ def test_what_was_rated_before_an_error_can_be_saved(service, browser, tmp_path)
         with saved.value.path().open(encoding="utf-8", newline="") as file:
             reasons = [row["reason"] for row in csv.DictReader(file)]
     assert reasons == [""] * 200 + ["not rated"] * 50
+
+
+def test_the_page_escapes_formulas_on_request_as_predict_does(service, browser, tmp_path):
+    (tmp_path / "a.csv").write_text("=x,content\n-5,=good app\n+1,bad app\n", encoding="utf-8")
+    with opened(browser, service) as page:
+        page.get_by_label("Choose a table").set_input_files(tmp_path / "a.csv")
+        page.get_by_label("escape formulas").check()
+        with page.expect_download() as saved:
+            page.get_by_role("button", name="Save with predictions").click()
+        with saved.value.path().open(encoding="utf-8", newline="") as file:
+            rows = [row[:3] for row in csv.reader(file)]
+        texts = [
+            f"{before}{sign}"
+            for before in ["", " ", "\u200b", "'", "\0", "a"]
+            for sign in "=+-@\uff1d\uff0b\ufb29\t\nb"
+        ]
+        found = page.evaluate("texts => texts.map(text => FORMULA.test(text))", texts)
+    assert [row[:2] for row in rows] == [["'=x", "content"], ["'-5", "'=good app"], ["'+1", "bad app"]]
+    assert rows[1][2].isdecimal()
+    assert found == [escape_formula(text) != text for text in texts]
 
 
 def test_the_page_does_not_send_a_file_that_is_too_large(service, browser, tmp_path):

@@ -357,22 +357,26 @@ def test_a_bad_file_does_not_cost_the_other_files(project, files, scored_files, 
     assert {path.name: path.stat().st_ino for path in (tmp_path / "scored").iterdir()} == before
 
 
-def test_resume_keeps_finished_files_unless_their_input_changed(project, files, scored_files, tmp_path):
+@pytest.mark.parametrize("changed", ["", "output", "input"])
+def test_resume_keeps_finished_files_unless_they_or_their_input_changed(
+    project, files, scored_files, tmp_path, changed
+):
     shutil.copytree(files, tmp_path / "files")
     command = score_command(project, tmp_path / "files", "--output", tmp_path / "scored", "--resume")
     parts = tmp_path / ".scored.partial"
-    for change, kept in (("", True), ("1,a\n", False)):
-        process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL)
-        while not (parts / ".0.csv.json").exists():
-            assert process.poll() is None
-            time.sleep(0.005)
-        process.kill()
-        process.wait()
-        with (parts / "0.csv").open("a") as file:
-            file.write("used again\n")
-        with (tmp_path / "files/0.csv").open("a") as file:
-            file.write(change)
-        subprocess.run(command, cwd=ROOT, capture_output=True, check=True)
-        found = {path.name: path.read_bytes() for path in (tmp_path / "scored").iterdir()}
-        assert found.pop("0.csv").endswith(b"used again\n") == kept
-        assert found == {name: content for name, content in scored_files.items() if name != "0.csv"}
+    process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL)
+    while not (parts / ".0.csv.json").exists():
+        assert process.poll() is None
+        time.sleep(0.005)
+    process.kill()
+    process.wait()
+    written = (parts / "0.csv").stat().st_ino
+    if changed:
+        with (parts / "0.csv" if changed == "output" else tmp_path / "files/0.csv").open("a") as file:
+            file.write("1,a\n")
+    subprocess.run(command, cwd=ROOT, capture_output=True, check=True)
+    found = {path.name: path.read_bytes() for path in (tmp_path / "scored").iterdir()}
+    assert ((tmp_path / "scored/0.csv").stat().st_ino == written) == (not changed)
+    if changed == "input":
+        assert found.pop("0.csv").count(b"\n") == scored_files["0.csv"].count(b"\n") + 1
+    assert found == {name: content for name, content in scored_files.items() if name in found}

@@ -1,14 +1,19 @@
 """The page of dvc plots and the report, in a browser without a network."""
 
+import base64
+import hashlib
 import json
+import re
 import shutil
 import sys
 from contextlib import contextmanager
 
 import pandas as pd
 import pytest
+from dvc_render import VegaRenderer
+from dvc_render.html import render_html
 
-from tests.conftest import Project
+from tests.conftest import ROOT, Project
 
 PHONE = {"width": 390, "height": 844}
 DRAWN = """canvas => {
@@ -60,6 +65,31 @@ def test_the_losses_of_two_experiments_are_drawn_without_a_network(experiments, 
         drawn = [len(charts.nth(i).evaluate(DRAWN)) for i in range(charts.count())]
         assert drawn.count(0) == 2  # the curves of teach, which are empty without a teacher
         assert all(colours == 0 or colours > 5 for colours in drawn)
+
+
+@pytest.mark.parametrize(
+    "evil", [f"</script>{EVIL}", f"-->{EVIL}", f"</plaintext>{EVIL}", "<!--<script>", "\u2028'\\\""]
+)
+def test_a_branch_or_a_value_with_markup_runs_nothing_on_the_plots_page(browser, tmp_path, evil):
+    rows = [{"rev": evil, "filename": evil, "field": "loss", "step": step, "loss": step} for step in range(3)]
+    chart = VegaRenderer(rows, evil, x="step", y="loss", title=evil, revs_with_datapoints=[evil])
+    render_html([chart, chart], tmp_path / "index.html", html_template=ROOT / ".dvc/plots.html")
+    with opened(browser, tmp_path / "index.html") as page:
+        canvas = page.locator(".vega-embed canvas").nth(1)
+        canvas.wait_for()
+        assert len(canvas.evaluate(DRAWN)) > 1
+        assert page.title() == "Plots"
+        assert page.locator("img, main").count() == 0
+
+
+def test_the_plots_page_runs_its_own_scripts_only():
+    page = (ROOT / ".dvc/plots.html").read_text(encoding="utf-8")
+    scripts = re.findall("<script>(.*?)</script>", page, re.DOTALL)
+    hashes = [base64.b64encode(hashlib.sha256(script.encode()).digest()).decode() for script in scripts]
+    policy = re.search('Content-Security-Policy" content="(.*?)"', page)[1]
+    assert re.findall("'sha256-(.*?)'", policy) == hashes
+    assert "script-src 'unsafe-eval' 'sha256" in policy  # Vega makes functions from its expressions
+    assert policy.startswith("default-src 'none';")
 
 
 def test_the_report_of_an_experiment_shows_its_scores_and_draws_its_curves(experiments, browser, tmp_path):
