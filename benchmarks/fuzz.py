@@ -1,32 +1,41 @@
 """Feed random hostile input to what reads the input of strangers, for as long as you like; every finding ends it.
 
 python -m benchmarks.fuzz text --seconds 3600 --seed 1     cleaning, comparison and detection of texts
+python -m benchmarks.fuzz files --seconds 3600 --seed 1    the reading of tables
 dvc repro export; python -m benchmarks.fuzz http --seconds 3600 --seed 1     the HTTP front of the service
 
-A finding is an error, more than 0.1 s of CPU time for a text, an answer of status 500, or a service that does not
-answer. The seed of the input is printed.
+A finding is an error, more than 0.1 s of CPU time for a text or 10 s for a file, 1 GB of memory, an answer of status
+500, or a service that does not answer. The seed of the input is printed.
 """
 
 import argparse
 import json
+import resource
 import socket
 import time
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from random import Random
+from tempfile import TemporaryDirectory
 
 from benchmarks.attack import ask, serving
+from src.core.errors import UserError
 from src.core.params import read_params
 from src.core.schema import letters_and_digits, normalised_text
+from src.formats.cells import read_cells
+from src.formats.record_files import FileFormat
+from src.formats.sources import readable
 from src.serving.predictor import EXPORTED_MODEL
 from src.text.cleaning import make_cleaner
 from src.text.languages import SUPPORTED, detect
 from src.text.stop_words import find_stop_words
+from tests.formats.hostile import hostile_file
 from tests.text.hostile_texts import UNITS, hostile_text
 
 LONGEST = 20_000
 MOST_SECONDS = 0.1
+MOST_SECONDS_OF_A_FILE = 10
 PIECES = (
     *(
         b"GET ",
@@ -112,6 +121,32 @@ def cpu_seconds(clean: Callable[[str], str], text: str) -> float:
     return time.process_time() - start
 
 
+def fuzz_files(seconds: float, seed: int) -> str:
+    """Read hostile files; each is read to its end or refused by a message."""
+    number, end, slowest, refused = 0, time.monotonic() + seconds, 0.0, 0
+    with TemporaryDirectory() as folder:
+        while time.monotonic() < end:
+            number += 1
+            name, content = hostile_file(Random(f"{seed}/{number}"))
+            path = Path(folder) / name
+            path.write_bytes(content)
+            start = time.process_time()
+            try:
+                with readable(path):
+                    for _ in read_cells(path, FileFormat(max_unpacked_mb=100), ["content"]).rows:
+                        pass
+            except UserError:
+                refused += 1
+            except Exception as error:
+                raise SystemExit(f"fuzz: finding: seed {seed}/{number}, {name}: {error!r}") from error
+            slowest = max(slowest, time.process_time() - start)
+            path.unlink()
+            memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
+            if slowest > MOST_SECONDS_OF_A_FILE or memory > 1:
+                raise SystemExit(f"fuzz: finding: seed {seed}/{number}, {name}: {slowest:.1f} s, {memory:.1f} GB")
+    return f"{number:,} files, {refused:,} of them refused, the slowest took {slowest:.1f} s, at most {memory:.2f} GB"
+
+
 def fuzz_http(seconds: float, seed: int) -> str:
     """Send random bytes to the service; in between, a polite request must be answered."""
     number, end, answered = 0, time.monotonic() + seconds, 0
@@ -146,7 +181,7 @@ def send(port: int, content: bytes) -> bytes:
     return b""
 
 
-TARGETS: dict[str, Callable[[float, int], str]] = {"text": fuzz_text, "http": fuzz_http}
+TARGETS: dict[str, Callable[[float, int], str]] = {"text": fuzz_text, "files": fuzz_files, "http": fuzz_http}
 
 
 if __name__ == "__main__":

@@ -83,7 +83,7 @@ def granian(port: int) -> None:
 
     settings = HTTP1Settings(header_read_timeout=1000 * LIMITS.seconds, max_buffer_size=65_536, pipeline_flush=False)
     Server(
-        "benchmarks.servers:make", HOST, port, Interfaces.ASGI, factory=True, backpressure=LIMITS.connections,
+        "benchmarks.servers:make", HOST, port, interface=Interfaces.ASGI, factory=True, backpressure=LIMITS.connections,
         http1_settings=settings, log_enabled=False,
     ).serve()  # fmt: skip
 

@@ -75,14 +75,6 @@ class CountedStream(io.RawIOBase):
         return len(block)
 
 
-def joined(line: str, more: str) -> str:
-    """Return two parts of a line as one, which is Refused if it is too long."""
-    whole = line + more
-    if len(whole) <= LONGEST_LINE and not isinstance(line, Refused) and not isinstance(more, Refused):
-        return whole
-    return Refused(whole[:LONGEST_LINE], TOO_LONG)
-
-
 def first_lines(lines: Iterable[str], count: int, characters: int) -> Iterator[str]:
     """Yield some lines, fewer if they have more characters than this."""
     for line in lines:

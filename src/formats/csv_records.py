@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator
 from itertools import islice
 from typing import Any, NamedTuple
 
-from src.formats.bounds import LONGEST_LINE, TOO_LONG, Refused, joined
+from src.formats.bounds import LONGEST_LINE, TOO_LONG, Refused
 
 csv.field_size_limit(2**31 - 1)
 
@@ -133,10 +133,9 @@ class _Lines:
         return self
 
     def __next__(self) -> str:
-        line = last = self._returned.popleft() if self._returned else next(self._lines)
-        while self._line_end and not last.endswith(self._line_end) and (last := next(self._lines, "")):
-            line = joined(line, last)
-            self.number += 1
+        line = self._returned.popleft() if self._returned else next(self._lines)
+        if self._line_end and not line.endswith(self._line_end):
+            line = self._to_its_end(line)
         self.number += 1
         self.record.append(line)
         self.size += len(line)
@@ -146,6 +145,18 @@ class _Lines:
         if refused or len(self.record) > MAX_LINES or (self.size > LONGEST_LINE and len(self.record) > 1):
             raise OpenQuote
         return line
+
+    def _to_its_end(self, first: str) -> str:
+        """Join the parts of a line that holds line ends of other kinds; it is Refused if it is too long."""
+        parts, size, last = [first], len(first), first
+        refused = isinstance(first, Refused)
+        while not last.endswith(self._line_end) and (last := next(self._lines, "")):
+            self.number += 1
+            size += len(last)
+            refused = refused or isinstance(last, Refused) or size > LONGEST_LINE
+            if not refused:
+                parts.append(last)
+        return Refused("".join(parts), TOO_LONG) if refused else "".join(parts)
 
     def start(self) -> None:
         """Begin a record."""

@@ -6,6 +6,7 @@ import socket
 import subprocess
 import sys
 import textwrap
+import time
 from random import Random
 
 import pyarrow as pa
@@ -224,3 +225,11 @@ def test_bounded_lines_are_the_lines_or_their_beginnings(tmp_path_factory, parts
     with path.open(encoding="utf-8", newline="") as file:
         expected = [line.rstrip("\r\n")[:longest] for line in file if line.strip("\r\n")]
     assert [line.rstrip("\r\n") for line in found if line.strip("\r\n")] == expected
+
+
+def test_a_million_line_ends_of_another_kind_take_linear_time(tmp_path):
+    path = tmp_path / "a.csv"
+    path.write_bytes(b'content,score\ngood app,5\n"' + b"\r" * 1_000_000 + b"good app,5\n")
+    start = time.process_time()
+    assert outcome(path) == ""
+    assert time.process_time() - start < 20  # a string that grows by each of them takes a minute
