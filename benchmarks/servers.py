@@ -101,6 +101,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seconds", type=int, default=5, help="of each attack and load; default: 5")
     parser.add_argument("--server", choices=SERVERS, help="be this server, and measure nothing")
+    parser.add_argument("--only", nargs="+", choices=SERVERS, default=[*SERVERS], help="default: all")
     parser.add_argument("--port", type=int, default=8765)
     args = parser.parse_args()
     if args.server:
@@ -110,7 +111,7 @@ def main() -> None:
         "| server | requests/s | 99 %, ms | " + " | ".join(ATTACKS) + " |\n|---|---|---" + "|---" * len(ATTACKS) + "|"
     )
     texts = pq.read_table("data/evaluate/predictions.parquet").column("text").to_pylist()
-    for name in SERVERS:
+    for name in args.only:
         cells = [load(name, args.port, args.seconds, texts), *(one(name, attack, args) for attack in ATTACKS)]
         print(f"| {name} | " + " | ".join(cells) + " |", flush=True)
 

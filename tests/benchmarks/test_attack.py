@@ -15,7 +15,7 @@ def attacked(project):
 @pytest.mark.parametrize("name", ATTACKS)
 def test_an_attack_harms_nobody_else(attacked, name):
     port, process, at_first = attacked
-    seen = watch(port, process, name, seconds=2)
+    seen = watch(port, process, name, seconds=1)
     assert set(seen.statuses) == {200}
     assert seen.peak < 300e6
     assert seen.after < at_first + 50e6

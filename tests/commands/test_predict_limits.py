@@ -21,13 +21,21 @@ PEAK_MB = 500
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="limits and links as Linux has them")
 
 
+METER = """
+import resource, subprocess, sys
+code = subprocess.call(sys.argv[1:])
+print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)
+sys.exit(code)
+"""
+"""Measures a command from a small process, since Linux counts the memory of the parent at the start of a child."""
+
+
 def peak_of(arguments):
     """Run a command; return its exit code, what it printed, and the megabytes of memory it took."""
-    process = subprocess.Popen(arguments, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
-    printed = process.stdout.read().decode()
-    _, status, usage = os.wait4(process.pid, 0)
-    process.returncode = os.waitstatus_to_exitcode(status)
-    return process.returncode, printed, usage.ru_maxrss / 1024
+    command = [sys.executable, "-c", METER, *map(str, arguments)]
+    done = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
+    *printed, peak = done.stdout.splitlines()
+    return done.returncode, "\n".join(printed), int(peak) / 1024
 
 
 def test_a_small_file_with_a_long_text_for_many_rows_is_refused(project, tmp_path):

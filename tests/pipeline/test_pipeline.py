@@ -181,6 +181,7 @@ def test_a_difficult_table_is_processed_up_to_the_model(tmp_path):
         csv.writer(file, lineterminator="\r").writerows([["content", "score"], *rows])
     params = YAML(typ="safe", pure=True).load(project.path / "params.yaml")
     params["data"]["path"] = str(tmp_path / "difficult.csv")
+    params["data"]["max_text"] = 1_000_000
     params["train"]["batch_size"] = 1024  # more than there are reviews
     YAML().dump(params, project.path / "params.yaml")
     project.run("dvc", "repro")
