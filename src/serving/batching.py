@@ -44,7 +44,7 @@ class _Job:
     """The work for a request, done in slices: `done` texts have their predictions."""
 
     def __init__(self, texts: Sequence[str | None], explain: bool) -> None:
-        self.texts, self.explain = texts, explain
+        self.texts, self.explain, self.size = texts, explain, _size(texts)
         self.result: asyncio.Future[list[ReviewPrediction]] = asyncio.get_running_loop().create_future()
         self.predictions: list[ReviewPrediction] = []
         self.effects: Iterator[list[tuple[str, float]] | None] | None = None
@@ -69,7 +69,7 @@ class Batcher:
     async def predict(self, texts: Sequence[str | None], explain: bool, client: Hashable) -> list[ReviewPrediction]:
         """Predict the ratings of some texts. client: whose turn it takes."""
         job = _Job(texts, explain)
-        queue = self._explained if explain else self._small if _size(texts) <= SLICE // 4 else self._large
+        queue = self._explained if explain else self._small if job.size <= SLICE // 4 else self._large
         queue.put(client, job)
         self._arrived.set()
         return await job.result
@@ -102,10 +102,11 @@ def _size(texts: Sequence[str | None]) -> int:
 def _take(queue: FairQueue[_Job], size: int) -> _Slices:
     """Take jobs for which a client waits until they have a size; at least one, if there is one."""
     taken: _Slices = []
-    while queue and sum(_size(job.texts) for _, job in taken) < size:
+    while queue and size > 0:
         client, job = queue.take()
         if not job.result.done():
             taken.append((client, job))
+            size -= job.size
     return taken
 
 

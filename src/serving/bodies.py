@@ -30,7 +30,7 @@ class Bodies:
             async with self._deadlines.until(deadline) as arrival:
                 self._sizes[arrival] = 0
                 try:
-                    async for chunk in limited_body(request, limit, deadline):
+                    async for chunk in limited_body(request, limit):
                         chunks.append(chunk)
                         self._grow(arrival, len(chunk))
                 finally:
@@ -48,24 +48,18 @@ class Bodies:
             oldest.reschedule(0)
 
 
-async def limited_body(request: Request, limit: int, deadline: float) -> AsyncIterator[bytes]:
+async def limited_body(request: Request, limit: int) -> AsyncIterator[bytes]:
     """Yield the body of a request.
 
     Raises:
-        HTTPException: the body is larger than `limit` bytes, or not there at `deadline`, a time of the event loop.
+        HTTPException: the body is larger than `limit` bytes, or the client disconnected.
     """
-    chunks, size = request.stream(), 0
-    while True:
-        try:
-            async with asyncio.timeout_at(deadline):
-                chunk = await anext(chunks, None)
-        except TimeoutError:
-            raise HTTPException(408, LATE, {"Connection": "close"}) from None
-        except ClientDisconnect:
-            raise HTTPException(400, "the client disconnected") from None
-        if chunk is None:
-            return
-        size += len(chunk)
-        if size > limit:
-            raise HTTPException(413, f"the body is larger than {limit} bytes", {"Connection": "close"})
-        yield chunk
+    size = 0
+    try:
+        async for chunk in request.stream():
+            size += len(chunk)
+            if size > limit:
+                raise HTTPException(413, f"the body is larger than {limit} bytes", {"Connection": "close"})
+            yield chunk
+    except ClientDisconnect:
+        raise HTTPException(400, "the client disconnected") from None

@@ -128,7 +128,7 @@ class TableResponse(Response):
             path = folder / temporary_name(self._name)
             try:
                 async with self._uploads.deadlines.until(deadline):
-                    await save(limited_body(Request(scope, receive), self._limits.size, deadline), path)
+                    await save(limited_body(Request(scope, receive), self._limits.size), path)
             except TimeoutError:
                 raise HTTPException(408, LATE, {"Connection": "close"}) from None
             async with self._reading(path) as process:
